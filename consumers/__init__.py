@@ -1,0 +1,1 @@
+"""Read what comes out of the stream: alerts, archive, settlement, redrive."""

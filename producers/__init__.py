@@ -1,0 +1,1 @@
+"""Publish into the stream: recorded files, a simulator, and the publisher both use."""

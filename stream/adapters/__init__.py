@@ -1,0 +1,1 @@
+"""Kafka, Redis, Prometheus and HTTP behind the ports, and their in-memory twins."""

@@ -1,0 +1,42 @@
+"""What can go wrong, as a tree.
+
+::
+
+    FraudstreamError
+    ├── SettingsError        a setting is missing or wrong; the start stops with its sentence
+    ├── TopicError           a topic is missing, or has another shape than asked
+    ├── InfrastructureError  Redis or Kafka is away, slow, full or refuses; work waits and tries again
+    ├── FencedError          another worker has taken over this partition; ours must stop
+    ├── OffsetGapError       records between the last one processed and this one are gone
+    └── SnapshotError        a snapshot or checkpoint is damaged, forged, or of another version
+
+Bad input is not here: a record that cannot be used is a value, :class:`stream.records.DeadLetter`.
+"""
+
+
+class FraudstreamError(Exception):
+    """Every error of ours: its text says what, where, and what to do."""
+
+
+class SettingsError(FraudstreamError):
+    """A setting is missing or wrong. Raised before anything has started."""
+
+
+class TopicError(FraudstreamError):
+    """A topic is missing or has another shape than the settings ask for."""
+
+
+class InfrastructureError(FraudstreamError):
+    """A service is away, slow, full or refusing. The work that met it is to be tried again."""
+
+
+class FencedError(FraudstreamError):
+    """Another worker took this partition over. Nothing was written."""
+
+
+class OffsetGapError(FraudstreamError):
+    """Records between the last one processed and the one received no longer exist, or were skipped."""
+
+
+class SnapshotError(FraudstreamError):
+    """A model snapshot or a checkpoint is not what it claims to be, and was not loaded."""

@@ -1,0 +1,1 @@
+"""What is known of a transaction when it is scored."""

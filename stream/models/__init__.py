@@ -1,0 +1,1 @@
+"""Recipes for River models, and the compiled forms that scorers run."""

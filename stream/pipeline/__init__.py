@@ -1,0 +1,1 @@
+"""Batches and state in, new state and effects out; no I/O."""

@@ -1,0 +1,199 @@
+"""What the pipeline asks of the world.
+
+``stream.adapters`` holds two answers to each: the real one, and an in-memory twin for tests and backtests
+that passes the same contract suite. Values are bytes whose layout belongs to the domain
+(``docs/redis-format.md``); an adapter moves them and never looks inside.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, NewType, Protocol
+
+RiskKey = tuple[Literal["terminal", "customer"], str]
+"""Whose record of matured labels: the kind and the identifier."""
+
+Token = NewType("Token", int)
+"""A fencing token (Kleppmann 2017, ch. 8): the store refuses every token but the newest one taken."""
+
+
+class Tenure(NamedTuple):
+    """The right to write a partition's state, and how far that state has come."""
+
+    partition: int
+    token: Token
+    watermark: int
+    """Offset of the last transaction whose effects are stored; -1 when none is."""
+
+
+class Loaded(NamedTuple):
+    """What one record batch needs, read in one round trip."""
+
+    customers: dict[str, bytes]
+    """State of each customer asked for, where there is one."""
+    risks: dict[RiskKey, bytes]
+    """Risk record of each terminal and customer asked for, where there is one."""
+    pending: dict[str, bytes]
+    """Pending record of each transaction id asked for that this partition has already scored."""
+    roster_revision: int
+    """Changes whenever :meth:`ScorerStore.roster` would return something new; 0 before the first."""
+
+
+class ScorerStore(Protocol):
+    """The scorer's side of the feature store. One writer per partition at a time.
+
+    Every method raises :class:`~stream.errors.InfrastructureError` when the store is away, slow, full or
+    refusing; the call may then be repeated as it was.
+    """
+
+    def take_partition(self, partition: int) -> Tenure:
+        """Take a partition over: from now on every older tenure of it is refused."""
+        ...
+
+    def load(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        risks: Sequence[RiskKey],
+        transactions: Sequence[str],
+    ) -> Loaded:
+        """Read everything that a record batch of `partition` needs, in one round trip."""
+        ...
+
+    def commit(
+        self, tenure: Tenure, watermark: int, customers: Mapping[str, bytes], pending: Mapping[str, bytes]
+    ) -> Tenure:
+        """Write a batch's effects and its new `watermark` in one atomic step; all of it or nothing.
+
+        Repeating a commit that had gone through (its answer was lost) changes nothing and succeeds.
+
+        Parameters
+        ----------
+        tenure
+            As returned by `take_partition` or by the previous `commit`.
+        watermark
+            Offset of the last record of the batch. At or under `tenure.watermark` for a batch that was all
+            redelivered: it then stays where it is.
+        customers, pending
+            New values by customer id and by transaction id.
+
+        Returns
+        -------
+        Tenure
+            To be presented with the next commit.
+
+        Raises
+        ------
+        FencedError
+            Another worker has taken the partition, or the stored watermark is not the one of `tenure`.
+        """
+        ...
+
+    def roster(self) -> bytes | None:
+        """Read the roster of active models (``stream.registry.snapshot``); None before the first."""
+        ...
+
+    def snapshot(self, key: str) -> bytes | None:
+        """Read a snapshot named by the roster; None when it has been replaced meanwhile."""
+        ...
+
+
+class LearnerStore(Protocol):
+    """The learner's side of the feature store. One writer at a time.
+
+    Raises as :class:`ScorerStore` does.
+    """
+
+    def take_learner(self) -> tuple[Token, int]:
+        """Take the learner's role over; return the token and the stored label watermark (-1 when none)."""
+        ...
+
+    def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
+        """Find pending records by transaction id, whichever of the `partitions` holds them."""
+        ...
+
+    def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
+        """Find what labels have said so far of each transaction."""
+        ...
+
+    def find_risks(self, keys: Sequence[RiskKey]) -> dict[RiskKey, bytes]:
+        """Find risk records."""
+        ...
+
+    def commit_labels(
+        self,
+        token: Token,
+        watermark: int,
+        risks: Mapping[RiskKey, bytes],
+        verdicts: Mapping[str, bytes],
+    ) -> None:
+        """Write a label batch's effects and the offset of its last label in one atomic step.
+
+        A `watermark` at or under the stored one means that these labels were applied before: nothing is
+        written.
+
+        Raises
+        ------
+        FencedError
+            Another learner has taken over.
+        """
+        ...
+
+    def publish(self, token: Token, roster: bytes, snapshots: Mapping[str, bytes]) -> int:
+        """Store snapshots and make `roster` the active one, in one atomic step; return its revision.
+
+        Snapshots that the previous roster named stay readable for some minutes, for scorers half-way through
+        loading them.
+
+        Raises
+        ------
+        FencedError
+            Another learner has taken over.
+        """
+        ...
+
+    def save_checkpoint(self, token: Token, checkpoint: bytes) -> None:
+        """Store a checkpoint as the newest and forget all but the last few.
+
+        Raises
+        ------
+        FencedError
+            Another learner has taken over.
+        """
+        ...
+
+    def checkpoints(self) -> Iterator[bytes]:
+        """Yield the stored checkpoints, newest first."""
+        ...
+
+
+class Progress(Protocol):
+    """How far the pipeline has come: for replays that must not run ahead of it, and for the watchdog."""
+
+    def transactions_done(self, partitions: int) -> dict[int, int]:
+        """Return for each partition the offset of the last transaction whose effects are stored, or -1."""
+        ...
+
+    def labels_done(self) -> int:
+        """Return the offset of the last label whose effects are stored, or -1."""
+        ...
+
+
+class Outgoing(NamedTuple):
+    """A record on its way to a topic."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+
+
+class Emitter(Protocol):
+    """Where scores, alerts, dead letters and model events go."""
+
+    def emit(self, records: Iterable[Outgoing]) -> None:
+        """Send, and return once every record is acknowledged by the broker.
+
+        Raises
+        ------
+        InfrastructureError
+            Not everything was acknowledged in time. Sending all of it again is safe: consumers deduplicate.
+        """
+        ...

@@ -1,0 +1,320 @@
+"""The records that cross the topics, and how bytes become them.
+
+Everything on the wire is JSON, decoded strictly by msgspec: an unknown field is ignored, a missing or wrong
+one makes the record a :class:`DeadLetter`. ``docs/schemas`` holds the same definitions as JSON Schema.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from stream.clock import DAY_MS
+
+SCHEMA_VERSION: Final = 1
+MAX_RECORD_BYTES: Final = 16_384
+"""A transaction or label longer than this is refused before it is parsed."""
+EARLIEST_EVENT_MS: Final = 946_684_800_000
+"""2000-01-01: no payment of an earlier date is being authorised."""
+MAX_FUTURE_MS: Final = DAY_MS
+"""How far an event time may lie ahead of the clock before it is taken for a fault of the sender."""
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=64, description="Opaque; never a card number.")]
+Amount = Annotated[
+    float,
+    Meta(ge=0, le=1e12, description="In the unit of the account's currency; one currency per customer."),
+]
+Timestamp = Annotated[int, Meta(description="Milliseconds since 1970-01-01 UTC.")]
+Version = Annotated[int, Meta(ge=1, le=SCHEMA_VERSION, description="Version of this record's schema.")]
+
+
+class Transaction(Struct, frozen=True, kw_only=True, gc=False):
+    """A payment to be judged. Keyed by ``customer_id`` on the topic ``transactions``.
+
+    ``event_time`` may also be an RFC 3339 string with an offset; it becomes milliseconds on decoding.
+    """
+
+    transaction_id: Identifier
+    event_time: Timestamp
+    customer_id: Identifier
+    terminal_id: Identifier
+    amount: Amount
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217.")] | None = None
+    channel: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    country: Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2.")] | None = None
+    merchant_category: Annotated[str, Meta(min_length=1, max_length=32, description="MCC.")] | None = None
+    schema_version: Version = SCHEMA_VERSION
+
+
+LabelSource = Literal["chargeback", "analyst", "settlement"]
+
+
+class Label(Struct, frozen=True, kw_only=True, gc=False):
+    """What a transaction turned out to be. Keyed by ``transaction_id`` on the topic ``labels``.
+
+    ``label_time`` is when it became known: the moment from which features and models may use it.
+    """
+
+    transaction_id: Identifier
+    is_fraud: bool
+    source: LabelSource
+    label_time: Timestamp
+    schema_version: Version = SCHEMA_VERSION
+
+
+Decision = Literal["allow", "alert"]
+
+
+class Reason(Struct, frozen=True, kw_only=True, gc=False):
+    """One feature that moved a score upwards, for people."""
+
+    feature: str
+    value: float
+    contribution: float
+    """On the scale of log-odds: positive pushes towards fraud."""
+    text: str
+
+
+class Score(Struct, frozen=True, kw_only=True, gc=False):
+    """The answer to a transaction. Keyed by ``customer_id`` on the topic ``scores``."""
+
+    transaction_id: Identifier
+    event_time: Timestamp
+    customer_id: Identifier
+    terminal_id: Identifier
+    amount: Amount
+    score: Annotated[float, Meta(ge=0, le=1, description="Probability of fraud.")]
+    decision: Decision
+    threshold: Annotated[float, Meta(description="Scores at or above it are alerts.")]
+    model_version: Annotated[str, Meta(description="The champion that gave the score.")]
+    snapshot: Annotated[int, Meta(ge=0, description="How far that model had learnt: its snapshot's number.")]
+    feature_schema: Annotated[str, Meta(description="Identifies the names and order of `features`.")]
+    features: Annotated[tuple[float, ...], Meta(description="float32 values, as the models saw them.")]
+    shadow: Annotated[dict[str, float], Meta(description="Scores of the challengers, by model version.")]
+    scored_at: Timestamp
+    schema_version: Version = SCHEMA_VERSION
+
+
+class Alert(Score, frozen=True, kw_only=True, gc=False):
+    """A score at or above the threshold, with its reasons. Keyed by ``customer_id`` on ``alerts``."""
+
+    reasons: tuple[Reason, ...]
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record could not be used: a closed set, so that it can be a metric's label."""
+
+    MALFORMED_JSON = "malformed_json"
+    INVALID_FIELD = "invalid_field"
+    INVALID_AMOUNT = "invalid_amount"
+    INVALID_TIME = "invalid_time"
+    OVERSIZED = "oversized"
+    MISKEYED = "miskeyed"
+    EMPTY = "empty"
+    UNMATCHED_LABEL = "unmatched_label"
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
+    """A record that could not be used, whole. Keyed by its original key on ``dead-letters``."""
+
+    reason: DeadLetterReason
+    detail: Annotated[str, Meta(description="What is wrong, and in which field.")]
+    topic: str
+    partition: int
+    offset: int
+    timestamp: Annotated[Timestamp, Meta(description="The broker's or sender's time of the record.")]
+    key: Annotated[bytes | None, Meta(description="Base64 of the original key.")]
+    value: Annotated[bytes | None, Meta(description="Base64 of the original value.")]
+    failed_at: Timestamp
+    schema_version: Version = SCHEMA_VERSION
+
+
+ModelEventKind = Literal["born", "drift", "gate_passed", "gate_refused", "swap", "rollback", "retired"]
+
+
+class ModelEvent(Struct, frozen=True, kw_only=True, gc=False):
+    """A line of the audit log. Keyed by model version on ``model-events``."""
+
+    kind: ModelEventKind
+    model_version: Annotated[str, Meta(description="The model it is about; for a swap, the new champion.")]
+    previous_version: str | None = None
+    detail: Annotated[str, Meta(description="One sentence for people.")]
+    evidence: Annotated[
+        dict[str, float | int | str], Meta(description="The numbers the decision was made on.")
+    ]
+    label_offset: Annotated[int, Meta(description="The last label learnt when it happened.")]
+    event_time: Annotated[Timestamp, Meta(description="That label's time: the stream's own clock.")]
+    recorded_at: Timestamp
+    schema_version: Version = SCHEMA_VERSION
+
+
+class Record(NamedTuple):
+    """A record as it lay on a topic, before anybody has looked inside."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    """Milliseconds since 1970-01-01 UTC, as the broker or the sender stamped it."""
+    key: bytes | None
+    value: bytes | None
+
+
+T = TypeVar("T")
+
+
+class Decoded(NamedTuple, Generic[T]):
+    """A record batch after decoding: what can be used with where it lay, and what cannot."""
+
+    records: list[T]
+    places: list[Record]
+    """The undecoded twin of each element of ``records``."""
+    dead_letters: list[DeadLetter]
+
+
+def decode_transactions(batch: Sequence[Record], now_ms: int) -> Decoded[Transaction]:
+    """Decode a record batch of ``transactions``.
+
+    Parameters
+    ----------
+    batch
+        Records of one partition, in offset order.
+    now_ms
+        The present, milliseconds since 1970: event times more than `MAX_FUTURE_MS` past it are refused.
+
+    Returns
+    -------
+    Decoded
+        Every record of `batch`, either as a transaction or as a dead letter. Nothing is raised.
+
+    Examples
+    --------
+    >>> bad = Record("transactions", 0, 7, 0, b"c1", b'{"oops"')
+    >>> decoded = decode_transactions([bad], now_ms=0)
+    >>> decoded.dead_letters[0].reason.value, decoded.dead_letters[0].detail
+    ('malformed_json', 'Input data was truncated')
+    """
+    decoded: Decoded[Transaction] = Decoded([], [], [])
+    latest = now_ms + MAX_FUTURE_MS
+    for place in batch:
+        transaction = _decode(place, _TRANSACTIONS, Transaction, "event_time", now_ms)
+        if isinstance(transaction, DeadLetter):
+            decoded.dead_letters.append(transaction)
+        elif not EARLIEST_EVENT_MS <= transaction.event_time <= latest:
+            decoded.dead_letters.append(_absurd_time(place, "event_time", transaction.event_time, now_ms))
+        elif place.key != transaction.customer_id.encode():
+            detail = "the record's key must be the customer_id, so that one worker sees all of a customer"
+            decoded.dead_letters.append(dead_letter(place, DeadLetterReason.MISKEYED, detail, now_ms))
+        else:
+            decoded.records.append(transaction)
+            decoded.places.append(place)
+    return decoded
+
+
+def decode_labels(batch: Sequence[Record], now_ms: int) -> Decoded[Label]:
+    """Decode a record batch of ``labels``; see :func:`decode_transactions`."""
+    decoded: Decoded[Label] = Decoded([], [], [])
+    latest = now_ms + MAX_FUTURE_MS
+    for place in batch:
+        label = _decode(place, _LABELS, Label, "label_time", now_ms)
+        if isinstance(label, DeadLetter):
+            decoded.dead_letters.append(label)
+        elif not EARLIEST_EVENT_MS <= label.label_time <= latest:
+            decoded.dead_letters.append(_absurd_time(place, "label_time", label.label_time, now_ms))
+        else:
+            decoded.records.append(label)
+            decoded.places.append(place)
+    return decoded
+
+
+def encode(record: Struct) -> bytes:
+    """Encode any record as the JSON that goes on the wire."""
+    return _ENCODER.encode(record)
+
+
+def dead_letter(place: Record, reason: DeadLetterReason, detail: str, now_ms: int) -> DeadLetter:
+    """Wrap a record that could not be used, whole."""
+    return DeadLetter(
+        reason=reason,
+        detail=detail,
+        topic=place.topic,
+        partition=place.partition,
+        offset=place.offset,
+        timestamp=place.timestamp,
+        key=place.key,
+        value=place.value,
+        failed_at=now_ms,
+    )
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema (2020-12) of every record, by file name without ending."""
+    records = (Transaction, Label, Score, Alert, DeadLetter, ModelEvent)
+    schemas = {}
+    for record in records:
+        name = "".join("-" + c.lower() if c.isupper() else c for c in record.__name__).lstrip("-")
+        schemas[name] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": record.__name__,
+            **msgspec.json.schema(record),
+        }
+    return schemas
+
+
+_ENCODER = msgspec.json.Encoder()
+_TRANSACTIONS = msgspec.json.Decoder(Transaction)
+_LABELS = msgspec.json.Decoder(Label)
+
+R = TypeVar("R", Transaction, Label)
+
+
+def _decode(
+    place: Record, decoder: msgspec.json.Decoder[R], record_type: type[R], time_field: str, now_ms: int
+) -> R | DeadLetter:
+    value = place.value
+    if not value:
+        return dead_letter(place, DeadLetterReason.EMPTY, "the record has no value", now_ms)
+    if len(value) > MAX_RECORD_BYTES:
+        detail = f"{len(value)} bytes, where {MAX_RECORD_BYTES} are allowed"
+        return dead_letter(place, DeadLetterReason.OVERSIZED, detail, now_ms)
+    try:
+        try:
+            return decoder.decode(value)
+        except msgspec.ValidationError as error:
+            if not str(error).endswith(f"got `str` - at `$.{time_field}`"):
+                raise
+            return _with_iso_time(value, record_type, time_field)
+    except msgspec.ValidationError as error:
+        return dead_letter(place, _field_reason(str(error)), str(error), now_ms)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return dead_letter(place, DeadLetterReason.MALFORMED_JSON, str(error), now_ms)
+
+
+def _with_iso_time(value: bytes, record_type: type[R], time_field: str) -> R:
+    """Decode a record whose time is an RFC 3339 string: the slow way, for senders without milliseconds."""
+    fields = msgspec.json.decode(value)
+    try:
+        moment = msgspec.convert(fields[time_field], Annotated[datetime, Meta(tz=True)])
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{error} - at `$.{time_field}`") from None
+    fields[time_field] = round(moment.timestamp() * 1000)
+    return msgspec.convert(fields, record_type)
+
+
+def _field_reason(error: str) -> DeadLetterReason:
+    if error.endswith("`$.amount`"):
+        return DeadLetterReason.INVALID_AMOUNT
+    if error.endswith(("`$.event_time`", "`$.label_time`")):
+        return DeadLetterReason.INVALID_TIME
+    return DeadLetterReason.INVALID_FIELD
+
+
+def _absurd_time(place: Record, field: str, value: int, now_ms: int) -> DeadLetter:
+    detail = (
+        f"{value} is not a time of this stream: `$.{field}` is in milliseconds since 1970-01-01 UTC,"
+        " from the year 2000 to a day ahead of the clock"
+    )
+    return dead_letter(place, DeadLetterReason.INVALID_TIME, detail, now_ms)

@@ -1,0 +1,1 @@
+"""Which models there are, which one serves, and how that changes."""

@@ -1,0 +1,164 @@
+"""Every setting, declared once: environment variables `FRAUD_...`, validated before anything starts."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream.errors import SettingsError
+
+Role = Literal["score", "learn", "all"]
+
+
+class Settings(BaseSettings):
+    """The settings of every process; read with :func:`load_settings`, which only entry points call."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True, extra="ignore")
+
+    broker: Annotated[str, Field(description="Kafka bootstrap servers, HOST:PORT, comma-separated.")] = (
+        "localhost:9092"
+    )
+    redis: Annotated[str, Field(description="URL of the Redis that holds features and models.")] = (
+        "redis://localhost:6379/0"
+    )
+    namespace: Annotated[
+        str,
+        Field(pattern="^[a-z0-9_-]{1,32}$", description="First part of every Redis key and consumer group."),
+    ] = "fraud"
+    topic_prefix: Annotated[
+        str, Field(pattern="^[a-zA-Z0-9._-]{0,64}$", description="Put before every topic's name.")
+    ] = ""
+    partitions: Annotated[
+        int, Field(ge=1, le=1024, description="Partitions of transactions, scores and alerts.")
+    ] = 4
+    replication: Annotated[int, Field(ge=1, le=9, description="Copies of each partition.")] = 1
+
+    role: Annotated[
+        Role, Field(description="What this worker does: score, learn, or all in one process.")
+    ] = "all"
+    http_host: Annotated[str, Field(description="Address that metrics and health are served on.")] = (
+        "127.0.0.1"
+    )
+    http_port: Annotated[
+        int, Field(ge=0, le=65_535, description="Port of metrics and health; 0 takes any free one.")
+    ] = 8000
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="The least that is logged.")
+    ] = "info"
+
+    batch_records: Annotated[
+        int,
+        Field(
+            ge=1, le=5000, description="Most records in a batch: keeps one batch under about 25 ms of work."
+        ),
+    ] = 500
+    session_timeout_seconds: Annotated[
+        float,
+        Field(
+            ge=6, le=300, description="How long a killed worker's partitions wait before another takes them."
+        ),
+    ] = 10.0
+    customer_cache: Annotated[
+        int,
+        Field(ge=0, description="Customers whose state a scorer keeps in memory; about 1.5 KB each."),
+    ] = 100_000
+    pending_days: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=400,
+            description="How long a scored transaction waits for its label: the longest verification"
+            " latency, in days.",
+        ),
+    ] = 35.0
+    state_days: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=400,
+            description="How long an unused customer or terminal is remembered, in days; the longest feature"
+            " window is 30.",
+        ),
+    ] = 60.0
+    offset_gap: Annotated[
+        Literal["stop", "skip"],
+        Field(
+            description="When unread records fell off a topic: stop with an error, or count them and go on."
+        ),
+    ] = "stop"
+
+    alert_threshold: Annotated[
+        float, Field(gt=0, le=1, description="Scores at or above it are alerts (probability of fraud).")
+    ] = 0.5
+    champion: Annotated[str, Field(description="The recipe that serves first.")] = "logistic"
+    challengers: Annotated[
+        tuple[str, ...],
+        Field(max_length=8, description="The recipes scored in shadow, as a JSON list."),
+    ] = ("forest",)
+    seed: Annotated[int, Field(ge=0, description="Seed of every model's randomness.")] = 7
+    snapshot_labels: Annotated[
+        int, Field(ge=1, description="Scorers get new snapshots after this many labels.")
+    ] = 500
+    snapshot_seconds: Annotated[
+        float, Field(gt=0, description="... and after this time, if anything was learnt.")
+    ] = 60.0
+    checkpoint_seconds: Annotated[
+        float, Field(gt=0, description="Time between two of the learner's checkpoints.")
+    ] = 30.0
+    label_grace_seconds: Annotated[
+        float,
+        Field(
+            ge=0, description="How long a label waits for its transaction before it becomes a dead letter."
+        ),
+    ] = 600.0
+    signing_key: Annotated[
+        SecretStr | None,
+        Field(description="Signs snapshots and checkpoints (HMAC-SHA256); unset: they are only checksummed."),
+    ] = None
+
+    @field_validator("broker")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        for server in value.split(","):
+            _, _, port = server.rpartition(":")
+            if not port.isdigit():
+                raise ValueError(f"{server!r} is not HOST:PORT")
+        return value
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment.
+
+    Parameters
+    ----------
+    **overrides
+        Settings by name that take precedence, such as a command's options; None is no override.
+
+    Raises
+    ------
+    SettingsError
+        One sentence: which setting, what is wrong with it, what to do.
+
+    Examples
+    --------
+    >>> load_settings(partitions=8).partitions
+    8
+    >>> load_settings(partitions=0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    stream.errors.SettingsError: FRAUD_PARTITIONS=0: input should be greater than or equal to 1; ...
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        field = Settings.model_fields.get(name)
+        help_ = (field.description or "") if field else "no setting has this name"
+        value = "***" if name == "signing_key" else first["input"]
+        raise SettingsError(
+            f"FRAUD_{name.upper()}={value}: {_lower(first['msg'])}; {_lower(help_)}"
+        ) from None
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
