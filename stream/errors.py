@@ -8,6 +8,7 @@
     ├── InfrastructureError  Redis or Kafka is away, slow, full or refuses; work waits and tries again
     ├── FencedError          another worker has taken over this partition; ours must stop
     ├── OffsetGapError       records between the last one processed and this one are gone
+    ├── StoppedError         the process was told to stop while work was waiting for a service
     └── SnapshotError        a snapshot or checkpoint is damaged, forged, or of another version
 
 Bad input is not here: a record that cannot be used is a value, :class:`stream.records.DeadLetter`.
@@ -36,6 +37,10 @@ class FencedError(FraudstreamError):
 
 class OffsetGapError(FraudstreamError):
     """Records between the last one processed and the one received no longer exist, or were skipped."""
+
+
+class StoppedError(FraudstreamError):
+    """The process was told to stop while this work was waiting. It was not done, and will come again."""
 
 
 class SnapshotError(FraudstreamError):

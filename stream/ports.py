@@ -127,8 +127,8 @@ class LearnerStore(Protocol):
     ) -> None:
         """Write a label batch's effects and the offset of its last label in one atomic step.
 
-        A `watermark` at or under the stored one means that these labels were applied before: nothing is
-        written.
+        Repeating it changes nothing: values are set, not added, and the stored watermark only moves forward.
+        What keeps a label from counting twice is its own offset among the stored verdicts.
 
         Raises
         ------

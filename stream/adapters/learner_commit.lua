@@ -1,0 +1,19 @@
+-- Writes a label batch's effects and the offset of its last label: all of it, or nothing. The watermark never
+-- goes back, and values are set, not added: repeating it changes nothing.
+--
+-- KEYS  fence, watermark, a key for each risk record, a key for each verdict
+-- ARGV  token, watermark, TTL of risk records (ms), TTL of verdicts (ms), number of risk records, a value for
+--       each of those keys
+-- Returns {'done'} or {'fenced', fence}.
+
+local call, keys, args = redis.call, KEYS, ARGV
+local fence = call('GET', keys[1])
+if fence ~= args[1] then return {'fenced', fence or 'none'} end
+
+local risk_ttl, verdict_ttl = args[3], args[4]
+local last_risk = 2 + args[5]
+for i = 3, last_risk do call('SET', keys[i], args[i + 3], 'PX', risk_ttl) end
+for i = last_risk + 1, #keys do call('SET', keys[i], args[i + 3], 'PX', verdict_ttl) end
+local stored = tonumber(call('GET', keys[2]) or '-1')
+if tonumber(args[2]) > stored then call('SET', keys[2], args[2]) end
+return {'done'}

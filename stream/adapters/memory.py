@@ -1,0 +1,285 @@
+"""The in-memory twins of the feature store and of the way out, for tests, backtests and a single process."""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from threading import Lock
+from typing import Generic, TypeVar
+
+from stream.adapters.fencing import elsewhere, fenced
+from stream.adapters.retention import CHECKPOINTS_KEPT, RETIRED_SNAPSHOT_TTL
+from stream.clock import Clock, wall_clock
+from stream.ports import Loaded, Outgoing, RiskKey, Tenure, Token
+
+K = TypeVar("K", bound=Hashable)
+
+
+class InMemoryStore:
+    """A feature store for the scorer, the learner and whoever watches them, all in one process.
+
+    It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore` and a
+    :class:`~stream.ports.Progress`. May be shared by threads.
+
+    Parameters
+    ----------
+    pending_ttl
+        How long pending records and verdicts are kept after they were last written; None: for ever.
+    state_ttl
+        How long customers' states and risk records are kept after they were last written; None: for ever.
+    clock
+        What time it is: of the stream, where records of the past are played.
+
+    Examples
+    --------
+    >>> store = InMemoryStore()
+    >>> tenure = store.take_partition(0)
+    >>> store.commit(tenure, 7, {"c1": b"state"}, {"t1": b"record"}).watermark
+    7
+    >>> store.load(0, ["c1", "c2"], [], []).customers
+    {'c1': b'state'}
+    >>> store.find_pending(["t1"], partitions=4)
+    {'t1': b'record'}
+    """
+
+    def __init__(
+        self,
+        *,
+        pending_ttl: timedelta | None = None,
+        state_ttl: timedelta | None = None,
+        clock: Clock = wall_clock,
+    ) -> None:
+        self._lock = Lock()
+        self._clock = clock
+        self._pending_ttl = pending_ttl
+        self._state_ttl = state_ttl
+        self._partitions: dict[int, _Partition] = {}
+        self._learner_token = 0
+        self._label_watermark = -1
+        self._risks: _Shelf[RiskKey] = _Shelf(state_ttl)
+        self._verdicts: _Shelf[str] = _Shelf(pending_ttl)
+        self._roster: bytes | None = None
+        self._revision = 0
+        self._snapshots: dict[str, bytes] = {}
+        self._retired: _Shelf[str] = _Shelf(RETIRED_SNAPSHOT_TTL)
+        self._checkpoints: deque[bytes] = deque(maxlen=CHECKPOINTS_KEPT)
+
+    def check(self) -> None:
+        """Return: memory is always there."""
+
+    def close(self) -> None:
+        """Do nothing: what is stored lives as long as the store."""
+
+    # The scorer's side.
+
+    def take_partition(self, partition: int) -> Tenure:
+        """Take a partition over; see :class:`~stream.ports.ScorerStore`."""
+        with self._lock:
+            mine = self._partition(partition)
+            mine.token += 1
+            return Tenure(partition, Token(mine.token), mine.watermark)
+
+    def load(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        risks: Sequence[RiskKey],
+        transactions: Sequence[str],
+    ) -> Loaded:
+        """Read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
+        with self._lock:
+            now = self._clock()
+            mine = self._partition(partition)
+            return Loaded(
+                customers=mine.customers.find(customers, now),
+                risks=self._risks.find(risks, now),
+                pending=mine.pending.find(transactions, now),
+                roster_revision=self._revision,
+            )
+
+    def commit(
+        self, tenure: Tenure, watermark: int, customers: Mapping[str, bytes], pending: Mapping[str, bytes]
+    ) -> Tenure:
+        """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
+        with self._lock:
+            mine = self._partition(tenure.partition)
+            if tenure.token != mine.token:
+                raise fenced(f"partition {tenure.partition}", tenure.token, mine.token)
+            ahead = watermark > tenure.watermark
+            committed = tenure._replace(watermark=max(watermark, tenure.watermark))
+            if ahead and mine.watermark == watermark:
+                return committed
+            if mine.watermark != tenure.watermark:
+                raise elsewhere(tenure, mine.watermark)
+            now = self._clock()
+            mine.customers.put(customers, now)
+            mine.pending.put(pending, now)
+            mine.watermark = committed.watermark
+            return committed
+
+    def roster(self) -> bytes | None:
+        """Read the roster of active models; None before the first."""
+        with self._lock:
+            return self._roster
+
+    def snapshot(self, key: str) -> bytes | None:
+        """Read a snapshot named by the roster; None when it has been replaced meanwhile."""
+        with self._lock:
+            current = self._snapshots.get(key)
+            return current if current is not None else self._retired.find([key], self._clock()).get(key)
+
+    # The learner's side.
+
+    def take_learner(self) -> tuple[Token, int]:
+        """Take the learner's role over; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            self._learner_token += 1
+            return Token(self._learner_token), self._label_watermark
+
+    def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
+        """Find pending records in whichever partition; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            now = self._clock()
+            found: dict[str, bytes] = {}
+            for partition in range(partitions):
+                found.update(self._partition(partition).pending.find(transactions, now))
+            return found
+
+    def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
+        """Find what labels have said so far of each transaction."""
+        with self._lock:
+            return self._verdicts.find(transactions, self._clock())
+
+    def find_risks(self, keys: Sequence[RiskKey]) -> dict[RiskKey, bytes]:
+        """Find risk records."""
+        with self._lock:
+            return self._risks.find(keys, self._clock())
+
+    def commit_labels(
+        self,
+        token: Token,
+        watermark: int,
+        risks: Mapping[RiskKey, bytes],
+        verdicts: Mapping[str, bytes],
+    ) -> None:
+        """Write a label batch's effects in one atomic step; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            self._check_learner(token)
+            now = self._clock()
+            self._risks.put(risks, now)
+            self._verdicts.put(verdicts, now)
+            self._label_watermark = max(watermark, self._label_watermark)
+
+    def publish(self, token: Token, roster: bytes, snapshots: Mapping[str, bytes]) -> int:
+        """Make `roster` the active one; see :class:`~stream.ports.LearnerStore`.
+
+        `snapshots` are all that the roster names: the others are retired.
+        """
+        with self._lock:
+            self._check_learner(token)
+            gone = {name: value for name, value in self._snapshots.items() if name not in snapshots}
+            self._retired.put(gone, self._clock())
+            self._snapshots = dict(snapshots)
+            self._roster = roster
+            self._revision += 1
+            return self._revision
+
+    def save_checkpoint(self, token: Token, checkpoint: bytes) -> None:
+        """Store a checkpoint as the newest; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            self._check_learner(token)
+            self._checkpoints.appendleft(checkpoint)
+
+    def checkpoints(self) -> Iterator[bytes]:
+        """Yield the stored checkpoints, newest first."""
+        with self._lock:
+            stored = list(self._checkpoints)
+        yield from stored
+
+    # Progress.
+
+    def transactions_done(self, partitions: int) -> dict[int, int]:
+        """Return for each partition the offset of the last transaction stored, or -1."""
+        with self._lock:
+            return {partition: self._partition(partition).watermark for partition in range(partitions)}
+
+    def labels_done(self) -> int:
+        """Return the offset of the last label stored, or -1."""
+        with self._lock:
+            return self._label_watermark
+
+    def _partition(self, partition: int) -> "_Partition":
+        if partition not in self._partitions:
+            self._partitions[partition] = _Partition(self._pending_ttl, self._state_ttl)
+        return self._partitions[partition]
+
+    def _check_learner(self, token: Token) -> None:
+        if token != self._learner_token:
+            raise fenced("the learner's role", token, self._learner_token)
+
+
+class InMemoryEmitter:
+    """An :class:`~stream.ports.Emitter` that keeps what was emitted, in order.
+
+    Examples
+    --------
+    >>> emitter = InMemoryEmitter()
+    >>> emitter.emit([Outgoing("scores", b"c1", b"{}")])
+    >>> [record.topic for record in emitter.emitted]
+    ['scores']
+    """
+
+    def __init__(self) -> None:
+        self.emitted: list[Outgoing] = []
+        """Every record, oldest first."""
+
+    def emit(self, records: Iterable[Outgoing]) -> None:
+        """Keep `records`: all of them, or none where producing one raises."""
+        self.emitted += list(records)
+
+    def on(self, topic: str) -> list[Outgoing]:
+        """Return what was emitted to one topic, oldest first."""
+        return [record for record in self.emitted if record.topic == topic]
+
+
+class _Partition:
+    def __init__(self, pending_ttl: timedelta | None, state_ttl: timedelta | None) -> None:
+        self.token = 0
+        self.watermark = -1
+        self.customers: _Shelf[str] = _Shelf(state_ttl)
+        self.pending: _Shelf[str] = _Shelf(pending_ttl)
+
+
+class _Shelf(Generic[K]):
+    """Values that are forgotten a fixed time after they were last put.
+
+    The entries lie in the order in which they expire, since all live equally long: forgetting costs what is
+    forgotten, never a walk over what is kept.
+    """
+
+    def __init__(self, ttl: timedelta | None) -> None:
+        self._ttl_ms = None if ttl is None else ttl // timedelta(milliseconds=1)
+        # Not a dict, where taking from the front means walking over the gaps that earlier takings left.
+        self._entries: OrderedDict[K, tuple[int, bytes]] = OrderedDict()
+        """When each was put, and its value; oldest first."""
+
+    def put(self, values: Mapping[K, bytes], now_ms: int) -> None:
+        entries = self._entries
+        for key, value in values.items():
+            entries[key] = (now_ms, value)
+            entries.move_to_end(key)
+        while entries:
+            oldest = next(iter(entries))
+            if self._alive(entries[oldest][0], now_ms):
+                break
+            del entries[oldest]
+
+    def find(self, keys: Iterable[K], now_ms: int) -> dict[K, bytes]:
+        entries = self._entries
+        return {
+            key: entry[1]
+            for key in keys
+            if (entry := entries.get(key)) is not None and self._alive(entry[0], now_ms)
+        }
+
+    def _alive(self, put_ms: int, now_ms: int) -> bool:
+        return self._ttl_ms is None or now_ms - put_ms < self._ttl_ms

@@ -1,0 +1,93 @@
+"""The names of the keys in Redis (``docs/redis-format.md``): short, since each is stored per transaction.
+
+The part in braces is Redis Cluster's hash tag: keys that are written together carry the same one, so that
+each commit is a script on a single slot.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from stream.adapters.retention import CHECKPOINTS_KEPT
+from stream.ports import RiskKey
+
+
+class PartitionKeys:
+    """The keys that the owner of one partition of ``transactions`` writes.
+
+    Examples
+    --------
+    >>> keys = PartitionKeys("fraud", 3)
+    >>> keys.fence, keys.watermark
+    ('fraud:{3}:f', 'fraud:{3}:w')
+    >>> keys.customers(["c1"]), keys.pending(["t1"])
+    (['fraud:{3}:c:c1'], ['fraud:{3}:p:t1'])
+    """
+
+    def __init__(self, namespace: str, partition: int) -> None:
+        base = f"{namespace}:{{{partition}}}"
+        self.fence: Final = f"{base}:f"
+        self.watermark: Final = f"{base}:w"
+        self._customer = f"{base}:c:"
+        self._pending = f"{base}:p:"
+
+    def customers(self, ids: Sequence[str]) -> list[str]:
+        """Name the states of customers."""
+        prefix = self._customer
+        return [prefix + id_ for id_ in ids]
+
+    def pending(self, ids: Sequence[str]) -> list[str]:
+        """Name the pending records of transactions."""
+        prefix = self._pending
+        return [prefix + id_ for id_ in ids]
+
+
+class LearnerKeys:
+    """The keys that the learner writes.
+
+    Examples
+    --------
+    >>> keys = LearnerKeys("fraud")
+    >>> keys.fence, keys.watermark, keys.roster
+    ('fraud:{learner}:f', 'fraud:{learner}:w', 'fraud:{learner}:r')
+    >>> keys.risks([("terminal", "t1"), ("customer", "c1")])
+    ['fraud:{learner}:t:t1', 'fraud:{learner}:c:c1']
+    >>> keys.verdicts(["t1"]), keys.snapshot("logistic-1@4")
+    (['fraud:{learner}:v:t1'], 'fraud:{learner}:s:logistic-1@4')
+    >>> keys.checkpoints
+    ('fraud:{learner}:k:0', 'fraud:{learner}:k:1', 'fraud:{learner}:k:2')
+    """
+
+    def __init__(self, namespace: str) -> None:
+        base = f"{namespace}:{{learner}}"
+        self.fence: Final = f"{base}:f"
+        self.watermark: Final = f"{base}:w"
+        self.roster: Final = f"{base}:r"
+        self.revision: Final = f"{base}:n"
+        self.snapshot_names: Final = f"{base}:s"
+        self.checkpoints: Final = tuple(f"{base}:k:{age}" for age in range(CHECKPOINTS_KEPT))
+        """Newest first."""
+        self._risk = {"terminal": f"{base}:t:", "customer": f"{base}:c:"}
+        self._verdict = f"{base}:v:"
+        self._snapshot = f"{base}:s:"
+        self._staged = f"{base}:x:"
+
+    def risks(self, keys: Sequence[RiskKey]) -> list[str]:
+        """Name risk records."""
+        prefixes = self._risk
+        return [prefixes[kind] + id_ for kind, id_ in keys]
+
+    def verdicts(self, ids: Sequence[str]) -> list[str]:
+        """Name what labels have said of transactions."""
+        prefix = self._verdict
+        return [prefix + id_ for id_ in ids]
+
+    def snapshot(self, name: str) -> str:
+        """Name a snapshot."""
+        return self._snapshot + name
+
+    def staged(self, token: int, name: str) -> str:
+        """Name a large value that has been uploaded but not yet put in its place.
+
+        Of one token only, so that a learner that has been replaced cannot touch its successor's.
+        """
+        return f"{self._staged}{token}:{name}"

@@ -1,0 +1,328 @@
+"""The feature store in Redis: customers, pending records, risk, verdicts, models, and who may write them.
+
+Keys, layout and guarantees are described in ``docs/redis-format.md``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+
+from stream.adapters.fencing import elsewhere, fenced
+from stream.adapters.redis_connection import RedisConnection
+from stream.adapters.redis_keys import LearnerKeys, PartitionKeys
+from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
+from stream.errors import FencedError, InfrastructureError
+from stream.ports import Loaded, RiskKey, Tenure, Token
+
+_STAGED_TTL: Final = timedelta(minutes=10)
+"""How long an upload may take before what it left behind is forgotten."""
+_READY_TTL: Final = timedelta(minutes=1)
+
+K = TypeVar("K")
+
+
+class RedisStore:
+    """A feature store in one Redis.
+
+    It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore` and a
+    :class:`~stream.ports.Progress`. May be shared by threads.
+
+    Parameters
+    ----------
+    url
+        ``redis://``, ``rediss://`` (TLS) or ``unix://``.
+    namespace
+        First part of every key.
+    pending_ttl
+        How long pending records and verdicts are kept after they were last written.
+    state_ttl
+        How long customers' states and risk records are kept after they were last written.
+    timeout_seconds
+        Longest wait for a connection, for a request to be sent and for each piece of its answer.
+
+    Raises
+    ------
+    SettingsError
+        `url` is not one. That nobody answers there is found by the first call.
+
+    Notes
+    -----
+    A batch costs one round trip to load and one to commit. Measured with Redis 7.0 on the same two cores, 500
+    transactions in a batch, 1,000 risk records of 60 bytes, states of 250 and pending records of 170: 5.9 µs
+    a transaction to load and 6.6 to commit, 8.2 of both on our own processor; with hiredis installed 2.7 and
+    4.1, 2.2 on ours.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str,
+        pending_ttl: timedelta,
+        state_ttl: timedelta,
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        self._redis = RedisConnection(url, timeout_seconds=timeout_seconds)
+        self._namespace = namespace
+        self._pending_ttl_ms = _milliseconds(pending_ttl)
+        self._state_ttl_ms = _milliseconds(state_ttl)
+        self._learner = LearnerKeys(namespace)
+        self._ready_key = f"{namespace}:ready"
+        self._scorer_commit = self._redis.script("scorer_commit.lua")
+        self._learner_commit = self._redis.script("learner_commit.lua")
+        self._publish = self._redis.script("publish.lua")
+        self._checkpoint = self._redis.script("checkpoint.lua")
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._redis.place!r}, namespace={self._namespace!r})"
+
+    def check(self) -> None:
+        """Return if Redis answers and takes writes.
+
+        Raises
+        ------
+        InfrastructureError
+            It does not: away, loading, full, a replica, ...
+        """
+        with self._redis.doing("checking the feature store") as client:
+            client.set(self._ready_key, b"1", px=_milliseconds(_READY_TTL))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._redis.close()
+
+    # The scorer's side.
+
+    def take_partition(self, partition: int) -> Tenure:
+        """Take a partition over; see :class:`~stream.ports.ScorerStore`."""
+        keys = PartitionKeys(self._namespace, partition)
+        token, watermark = self._take(f"taking partition {partition}", keys.fence, keys.watermark)
+        return Tenure(partition, token, watermark)
+
+    def load(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        risks: Sequence[RiskKey],
+        transactions: Sequence[str],
+    ) -> Loaded:
+        """Read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
+        keys = PartitionKeys(self._namespace, partition)
+        with (
+            self._redis.doing(f"loading a batch of partition {partition}") as client,
+            # Not a transaction: the two halves lie in two slots, and neither needs the other's moment.
+            client.pipeline(transaction=False) as pipe,
+        ):
+            # MGET wants at least one key, hence the watermark.
+            pipe.mget([keys.watermark, *keys.customers(customers), *keys.pending(transactions)])
+            pipe.mget([self._learner.revision, *self._learner.risks(risks)])
+            (_, *states), (revision, *records) = pipe.execute()
+        return Loaded(
+            customers=_found(customers, states[: len(customers)]),
+            risks=_found(risks, records),
+            pending=_found(transactions, states[len(customers) :]),
+            roster_revision=int(revision or 0),
+        )
+
+    def commit(
+        self, tenure: Tenure, watermark: int, customers: Mapping[str, bytes], pending: Mapping[str, bytes]
+    ) -> Tenure:
+        """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
+        keys = PartitionKeys(self._namespace, tenure.partition)
+        answer = self._redis.run(
+            self._scorer_commit,
+            f"committing partition {tenure.partition} up to offset {watermark}",
+            [keys.fence, keys.watermark, *keys.customers([*customers]), *keys.pending([*pending])],
+            [
+                tenure.token,
+                tenure.watermark,
+                watermark,
+                self._state_ttl_ms,
+                self._pending_ttl_ms,
+                len(customers),
+                *customers.values(),
+                *pending.values(),
+            ],
+        )
+        match answer:
+            case [b"done"]:
+                return tenure._replace(watermark=max(watermark, tenure.watermark))
+            case [b"elsewhere", stored]:
+                raise elsewhere(tenure, int(stored))
+            case _:
+                raise _fenced(f"partition {tenure.partition}", tenure.token, answer)
+
+    def roster(self) -> bytes | None:
+        """Read the roster of active models; None before the first."""
+        return self._get("reading the roster", self._learner.roster)
+
+    def snapshot(self, key: str) -> bytes | None:
+        """Read a snapshot named by the roster; None when it has been replaced meanwhile."""
+        return self._get(f"reading snapshot {key}", self._learner.snapshot(key))
+
+    # The learner's side.
+
+    def take_learner(self) -> tuple[Token, int]:
+        """Take the learner's role over; see :class:`~stream.ports.LearnerStore`."""
+        return self._take("taking the learner's role", self._learner.fence, self._learner.watermark)
+
+    def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
+        """Find pending records in whichever partition; see :class:`~stream.ports.LearnerStore`."""
+        if not transactions:
+            return {}
+        with (
+            self._redis.doing(f"finding pending records in {partitions} partitions") as client,
+            client.pipeline(transaction=False) as pipe,
+        ):
+            for partition in range(partitions):
+                pipe.mget(PartitionKeys(self._namespace, partition).pending(transactions))
+            found: dict[str, bytes] = {}
+            for values in pipe.execute():
+                found.update(_found(transactions, values))
+        return found
+
+    def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
+        """Find what labels have said so far of each transaction."""
+        return self._find("finding verdicts", transactions, self._learner.verdicts(transactions))
+
+    def find_risks(self, keys: Sequence[RiskKey]) -> dict[RiskKey, bytes]:
+        """Find risk records."""
+        return self._find("finding risk records", keys, self._learner.risks(keys))
+
+    def commit_labels(
+        self,
+        token: Token,
+        watermark: int,
+        risks: Mapping[RiskKey, bytes],
+        verdicts: Mapping[str, bytes],
+    ) -> None:
+        """Write a label batch's effects in one atomic step; see :class:`~stream.ports.LearnerStore`."""
+        keys = self._learner
+        answer = self._redis.run(
+            self._learner_commit,
+            f"committing labels up to offset {watermark}",
+            [keys.fence, keys.watermark, *keys.risks([*risks]), *keys.verdicts([*verdicts])],
+            [
+                token,
+                watermark,
+                self._state_ttl_ms,
+                self._pending_ttl_ms,
+                len(risks),
+                *risks.values(),
+                *verdicts.values(),
+            ],
+        )
+        if answer != [b"done"]:
+            raise _fenced("the learner's role", token, answer)
+
+    def publish(self, token: Token, roster: bytes, snapshots: Mapping[str, bytes]) -> int:
+        """Make `roster` the active one; see :class:`~stream.ports.LearnerStore`.
+
+        `snapshots` are all that the roster names: the others are retired.
+        """
+        what = "publishing a roster"
+        keys = self._learner
+        staged = {keys.staged(token, name): value for name, value in snapshots.items()}
+        with self._redis.doing(what) as client, client.pipeline(transaction=False) as pipe:
+            # Read outside of the script, and still right inside: only the holder of the token changes it.
+            pipe.smembers(keys.snapshot_names)
+            for key, value in staged.items():
+                pipe.set(key, value, px=_milliseconds(_STAGED_TTL))
+            names = {name.decode() for name in pipe.execute()[0]}
+        answer = self._redis.run(
+            self._publish,
+            what,
+            [
+                keys.fence,
+                keys.roster,
+                keys.revision,
+                keys.snapshot_names,
+                *staged,
+                *(keys.snapshot(name) for name in snapshots),
+                *(keys.snapshot(name) for name in sorted(names - snapshots.keys())),
+            ],
+            [token, roster, _milliseconds(RETIRED_SNAPSHOT_TTL), *snapshots],
+        )
+        match answer:
+            case [b"done", int(revision)]:
+                return revision
+            case _:
+                raise _refused(what, "the learner's role", token, answer)
+
+    def save_checkpoint(self, token: Token, checkpoint: bytes) -> None:
+        """Store a checkpoint as the newest; see :class:`~stream.ports.LearnerStore`."""
+        what = "saving a checkpoint"
+        keys = self._learner
+        staged = keys.staged(token, "checkpoint")
+        with self._redis.doing(what) as client:
+            client.set(staged, checkpoint, px=_milliseconds(_STAGED_TTL))
+        answer = self._redis.run(self._checkpoint, what, [keys.fence, staged, *keys.checkpoints], [token])
+        if answer != [b"done"]:
+            raise _refused(what, "the learner's role", token, answer)
+
+    def checkpoints(self) -> Iterator[bytes]:
+        """Yield the stored checkpoints, newest first; each is read when it is asked for."""
+        for key in self._learner.checkpoints:
+            checkpoint = self._get("reading a checkpoint", key)
+            if checkpoint is not None:
+                yield checkpoint
+
+    # Progress.
+
+    def transactions_done(self, partitions: int) -> dict[int, int]:
+        """Return for each partition the offset of the last transaction stored, or -1."""
+        with (
+            self._redis.doing("reading the pipeline's progress") as client,
+            client.pipeline(transaction=False) as pipe,
+        ):
+            for partition in range(partitions):
+                pipe.get(PartitionKeys(self._namespace, partition).watermark)
+            return dict(enumerate(map(_offset, pipe.execute())))
+
+    def labels_done(self) -> int:
+        """Return the offset of the last label stored, or -1."""
+        return _offset(self._get("reading the learner's progress", self._learner.watermark))
+
+    def _take(self, what: str, fence: str, watermark: str) -> tuple[Token, int]:
+        with self._redis.doing(what) as client, client.pipeline(transaction=True) as pipe:
+            pipe.incr(fence)
+            pipe.get(watermark)
+            token, stored = pipe.execute()
+        return Token(token), _offset(stored)
+
+    def _get(self, what: str, key: str) -> bytes | None:
+        with self._redis.doing(what) as client:
+            # redis-py types the answers for clients that decode them; ours does not.
+            return cast("bytes | None", client.get(key))
+
+    def _find(self, what: str, asked: Sequence[K], keys: list[str]) -> dict[K, bytes]:
+        if not keys:
+            return {}
+        with self._redis.doing(what) as client:
+            return _found(asked, cast("list[bytes | None]", client.mget(keys)))
+
+
+def _found(asked: Iterable[K], values: Iterable[bytes | None]) -> dict[K, bytes]:
+    return {key: value for key, value in zip(asked, values, strict=True) if value is not None}
+
+
+def _offset(stored: bytes | None) -> int:
+    return -1 if stored is None else int(stored)
+
+
+def _milliseconds(duration: timedelta) -> int:
+    """Redis refuses a TTL of zero, and what lives for less than a millisecond may live for one."""
+    return max(1, duration // timedelta(milliseconds=1))
+
+
+def _fenced(whose: str, token: int, answer: Any) -> FencedError:
+    return fenced(whose, token, answer[1].decode())
+
+
+def _refused(what: str, whose: str, token: int, answer: Any) -> FencedError | InfrastructureError:
+    if answer == [b"lost"]:
+        return InfrastructureError(
+            f"{what} failed: what had been uploaded for it is gone from Redis, or it went through and the"
+            " answer was lost; do it again"
+        )
+    return _fenced(whose, token, answer)

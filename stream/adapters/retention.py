@@ -1,0 +1,9 @@
+"""How much of what has been replaced a store keeps."""
+
+from datetime import timedelta
+from typing import Final
+
+RETIRED_SNAPSHOT_TTL: Final = timedelta(minutes=10)
+"""How long a snapshot stays readable after its roster has been replaced: a scorer may be loading it."""
+CHECKPOINTS_KEPT: Final = 3
+"""The newest, and two to fall back on when it turns out damaged."""

@@ -1,0 +1,1 @@
+"""The backtest: production's code over recorded transactions, without Kafka and Redis."""

@@ -1,0 +1,127 @@
+"""The command `fraudstream`: its own subcommands, and those that other packages add by entry points."""
+
+import json
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream import __version__
+from stream.errors import FraudstreamError
+from stream.records import json_schemas
+from stream.settings import Settings, load_settings
+
+_EPILOG = "Settings come from the environment, FRAUD_...: `fraudstream settings` lists them."
+
+
+class _Commands(click.Group):
+    """Finds the subcommands of installed packages, and turns our errors into one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        others = entry_points(group="fraudstream.commands").names
+        return sorted({*super().list_commands(ctx), *_LAZY, *others})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        if cmd_name in _LAZY:
+            module, attribute = _LAZY[cmd_name]
+            lazy = getattr(import_module(module), attribute)
+            assert isinstance(lazy, click.Command)
+            return lazy
+        for found in entry_points(group="fraudstream.commands", name=cmd_name):
+            command = found.load()
+            assert isinstance(command, click.Command)
+            return command
+        return None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FraudstreamError as error:
+            click.echo(f"fraudstream: {error}", err=True)
+            ctx.exit(2)
+
+
+_LAZY = {"backtest": ("stream.backtest.command", "backtest"), "demo": ("stream.demo.command", "demo")}
+"""Our own commands whose imports take a while: module and attribute."""
+
+
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fraudstream")
+def main() -> None:
+    """Streaming fraud detection that goes on learning.
+
+    Transactions and labels come in from Kafka; scores, alerts, metrics and a model that learns and swaps
+    itself go out. Start with `fraudstream demo`.
+    """
+
+
+@main.command()
+@click.option("--role", type=click.Choice(["score", "learn", "all"]), help="What it does [FRAUD_ROLE].")
+@click.option("--broker", help="Kafka's HOST:PORT, comma-separated [FRAUD_BROKER].")
+@click.option("--redis", help="URL of Redis [FRAUD_REDIS].")
+@click.option("--http-port", type=int, help="Port of metrics and health, 0 for any [FRAUD_HTTP_PORT].")
+def worker(**overrides: Any) -> None:
+    """Score transactions, learn from labels, or both, until told to stop."""
+    from stream.worker import run_worker  # noqa: PLC0415 - Faust takes a second to import
+
+    run_worker(load_settings(**overrides))
+
+
+@main.group()
+def topics() -> None:
+    """Make or check the topics on a broker."""
+
+
+_broker = click.option("--broker", help="Kafka's HOST:PORT, comma-separated [FRAUD_BROKER].")
+
+
+@topics.command()
+@_broker
+def create(broker: str | None) -> None:
+    """Create the topics that are missing."""
+    from stream.adapters.topics import create_topics  # noqa: PLC0415 - only topics needs the admin client
+
+    settings = load_settings(broker=broker)
+    made = create_topics(settings)
+    for name in made:
+        click.echo(f"created {name}")
+    if not made:
+        click.echo("every topic was there")
+
+
+@topics.command()
+@_broker
+def check(broker: str | None) -> None:
+    """Say what is wrong with the topics; exit 1 when anything is."""
+    from stream.adapters.topics import check_topics  # noqa: PLC0415 - only topics needs the admin client
+
+    problems = check_topics(load_settings(broker=broker))
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        sys.exit(1)
+    click.echo("every topic is as it should be")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("docs/schemas"))
+def schemas(folder: Path) -> None:
+    """Write the JSON Schema of every record into FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, schema in json_schemas().items():
+        (folder / f"{name}.json").write_text(json.dumps(schema, indent=2) + "\n")
+        click.echo(f"{folder / name}.json")
+
+
+@main.command()
+def settings() -> None:
+    """List every setting: its variable, its value now, and what it means."""
+    current = load_settings()
+    for name, field in Settings.model_fields.items():
+        click.echo(f"FRAUD_{name.upper()}={getattr(current, name)}\n    {field.description}")

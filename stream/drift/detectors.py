@@ -1,0 +1,106 @@
+"""Detectors of a champion that has begun to fail, fed with matured labels.
+
+Frauds are under one per cent of the labels, so that a detector over all of them hears almost nothing but the
+easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): how far short of 1 the
+champion's score fell on each fraud, and whether each alert was a false one.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from river.drift import ADWIN
+
+Signal = Literal["missed_frauds", "false_alerts"]
+
+
+class Drift(NamedTuple):
+    """A change for the worse."""
+
+    signal: Signal
+    before: float
+    """Lowest mean of the signal's stream before, between 0 and 1."""
+    after: float
+    labels_since: int
+    """How many labels ago it began, by the detector's reckoning."""
+
+
+@dataclass(frozen=True)
+class DetectorPolicy:
+    """Sensitivity of the performance detector."""
+
+    delta: float = 0.002
+    """ADWIN's bound on the chance of a false cut at each test."""
+    min_events: int = 40
+    """Frauds (or alerts) to have been seen before anything is believed."""
+    confirm_events: int = 16
+    """Of those, how many after the cut tell the new mean."""
+    min_rise: float = 0.1
+    """Smaller rises of the mean are let be: a cut can be significant and not matter."""
+
+
+class PerformanceDetector:
+    """Watches one champion; to be replaced with a fresh one when another model takes over.
+
+    Parameters
+    ----------
+    policy
+        Sensitivity.
+
+    Notes
+    -----
+    ADWIN reports every change of the mean, improvements too. A cut counts once the events after it show a
+    mean that is higher than the lowest seen before.
+    """
+
+    def __init__(self, policy: DetectorPolicy) -> None:
+        self._policy = policy
+        self._labels = 0
+        self._streams: dict[Signal, _Watched] = {
+            "missed_frauds": _Watched(policy),
+            "false_alerts": _Watched(policy),
+        }
+
+    def update(self, is_fraud: bool, score: float, threshold: float) -> Drift | None:
+        """Take in a matured label with the champion's score; return the drift it completes, if any."""
+        self._labels += 1
+        if is_fraud:
+            drift = self._feed("missed_frauds", 1.0 - score)
+            if drift is not None:
+                return drift
+        if score >= threshold:
+            return self._feed("false_alerts", 0.0 if is_fraud else 1.0)
+        return None
+
+    def _feed(self, signal: Signal, value: float) -> Drift | None:
+        cut = self._streams[signal].update(value, self._labels)
+        if cut is None:
+            return None
+        before, after, began = cut
+        return Drift(signal, before, after, self._labels - began)
+
+
+class _Watched:
+    """One stream under an ADWIN, and what its mean was and became."""
+
+    def __init__(self, policy: DetectorPolicy) -> None:
+        self._policy = policy
+        self._adwin = ADWIN(delta=policy.delta, clock=8, grace_period=10)
+        self._events = 0
+        self._best = 1.0
+        self._cut_at: int | None = None
+
+    def update(self, value: float, now: int) -> tuple[float, float, int] | None:
+        """Return the mean before and after a rise, and the time of the cut, once the rise is sure."""
+        self._events += 1
+        # River's ADWIN starts with an empty window after each cut: from there its mean is the new one.
+        self._adwin.update(value)
+        mean = self._adwin.estimation
+        if self._adwin.drift_detected:
+            self._cut_at = now
+        elif self._adwin.width >= self._policy.confirm_events:
+            if self._cut_at is not None:
+                cut_at, self._cut_at = self._cut_at, None
+                if self._events >= self._policy.min_events and mean - self._best >= self._policy.min_rise:
+                    return self._best, mean, cut_at
+            self._best = min(self._best, mean)
+        return None

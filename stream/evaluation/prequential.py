@@ -1,0 +1,129 @@
+"""Prequential evaluation: each model judged by the score it gave before the label was known.
+
+Scores are those of the moment of decision, joined with their labels when these arrive, so the delay of the
+labels is part of what is measured (Gama, Sebastião & Rodrigues 2013; Grzenda, Gomes & Bifet 2020).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.evaluation.ranking import average_precision, log_loss
+
+
+class Quality(NamedTuple):
+    """How good one model was over the window."""
+
+    average_precision: float
+    log_loss: float
+    precision: float
+    """Share of frauds among the scores at or above the threshold; nan without any."""
+    recall: float
+    """Share of the frauds that scored at or above the threshold; nan without any fraud."""
+    labels: int
+    frauds: int
+
+
+class Paired(NamedTuple):
+    """What two models said of the same transactions; arrays of shape (n,), oldest first."""
+
+    is_fraud: NDArray[np.bool_]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+
+
+class PrequentialWindow:
+    """The last `capacity` matured transactions with every model's score.
+
+    Memory is 8 bytes per label and model plus about 150 per label. Adding costs about a microsecond.
+
+    Parameters
+    ----------
+    capacity
+        Labels kept.
+
+    Examples
+    --------
+    >>> window = PrequentialWindow(capacity=3)
+    >>> for n, (fraud, score) in enumerate([(True, 0.9), (False, 0.2), (True, 0.1)]):
+    ...     window.add(f"t{n}", fraud, {"logistic-1": score})
+    >>> quality = window.quality("logistic-1", threshold=0.5)
+    >>> quality.recall, quality.precision, quality.frauds
+    (0.5, 1.0, 2)
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.added = 0
+        """Labels added since the beginning; the position of the next one."""
+        self._is_fraud = np.zeros(capacity, dtype=np.bool_)
+        self._scores: dict[str, NDArray[np.float64]] = {}
+        self._ids: list[str | None] = [None] * capacity
+        self._rows: dict[str, int] = {}
+
+    def add(self, transaction_id: str, is_fraud: bool, scores: Mapping[str, float]) -> None:
+        """Add a matured transaction with the scores of the models that judged it."""
+        row = self.added % self.capacity
+        oldest = self._ids[row]
+        if oldest is not None and self._rows.get(oldest) == row:
+            del self._rows[oldest]
+        self._ids[row] = transaction_id
+        self._rows[transaction_id] = row
+        self._is_fraud[row] = is_fraud
+        for version in scores:
+            if version not in self._scores:
+                self._scores[version] = np.full(self.capacity, np.nan)
+        for version, column in self._scores.items():
+            column[row] = scores.get(version, np.nan)
+        self.added += 1
+
+    def correct(self, transaction_id: str, is_fraud: bool) -> bool:
+        """Change the verdict on a transaction; False when it has left the window."""
+        row = self._rows.get(transaction_id)
+        if row is None:
+            return False
+        self._is_fraud[row] = is_fraud
+        return True
+
+    def forget(self, version: str) -> None:
+        """Drop a retired model's scores."""
+        self._scores.pop(version, None)
+
+    def quality(self, version: str, threshold: float) -> Quality:
+        """Judge one model on those transactions of the window that it scored."""
+        column = self._scores.get(version)
+        if column is None:
+            return Quality(np.nan, np.nan, np.nan, np.nan, 0, 0)
+        scored = ~np.isnan(column)
+        is_fraud, score = self._is_fraud[scored], column[scored]
+        alerted = score >= threshold
+        frauds = int(is_fraud.sum())
+        caught = int((is_fraud & alerted).sum())
+        return Quality(
+            average_precision(is_fraud, score),
+            log_loss(is_fraud, score),
+            caught / int(alerted.sum()) if alerted.any() else np.nan,
+            caught / frauds if frauds else np.nan,
+            len(score),
+            frauds,
+        )
+
+    def paired(self, first: str, second: str, since: int = 0) -> Paired:
+        """Return what two models said of the transactions that both scored.
+
+        Parameters
+        ----------
+        first, second
+            Model versions; one that never scored has no transactions in common with any.
+        since
+            Only labels from this position on (see `added`).
+        """
+        positions = np.arange(max(since, self.added - self.capacity, 0), self.added)
+        rows = positions % self.capacity
+        empty = np.full(self.capacity, np.nan)
+        one = self._scores.get(first, empty)[rows]
+        other = self._scores.get(second, empty)[rows]
+        both = ~(np.isnan(one) | np.isnan(other))
+        return Paired(self._is_fraud[rows][both], one[both], other[both])

@@ -1,0 +1,363 @@
+"""Learning: labels with the pending records they join in; better models, risk records and swaps out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from stream.drift.detectors import Drift
+from stream.evaluation.prequential import PrequentialWindow, Quality
+from stream.features.catalogue import FEATURE_NAMES
+from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
+from stream.models.compiled import CompiledModel
+from stream.pipeline.pending import Pending
+from stream.records import Label, ModelEvent, ModelEventKind
+from stream.registry.challengers import Contender, Field
+from stream.registry.swap import Case, Refusal, Swap, SwapPolicy
+
+_RATIO = FEATURE_NAMES.index("amount_ratio")
+_ZSCORE = FEATURE_NAMES.index("amount_zscore")
+_EXPLAINED_ZSCORE = 3.0
+
+
+@dataclass(frozen=True)
+class LearningPolicy:
+    """Who learns, and how they are judged."""
+
+    champion: str = "logistic"
+    """Recipe that serves first."""
+    challengers: tuple[str, ...] = ("forest",)
+    """Recipes scored in shadow."""
+    most_models: int = 4
+    """Models at a time, with those born on drift."""
+    seed: int = 7
+    threshold: float = 0.5
+    """Scores at or above it are alerts."""
+    window_labels: int = 20_000
+    """Matured labels that models are judged on."""
+    snapshot_labels: int = 500
+    """Scorers get new snapshots after this many labels."""
+    swap: SwapPolicy = field(default_factory=SwapPolicy)
+
+
+class Said(NamedTuple):
+    """One verdict on a transaction: which label gave it, and what it was."""
+
+    offset: int
+    is_fraud: bool
+
+
+Verdicts = tuple[Said, ...]
+"""Everything labels have said of one transaction, in offset order; stored as a msgpack array."""
+
+_VERDICTS = msgspec.msgpack.Decoder(Verdicts)
+
+
+def pack_verdicts(verdicts: Verdicts) -> bytes:
+    """Encode what was said of a transaction for the store."""
+    return msgspec.msgpack.encode(verdicts)
+
+
+def unpack_verdicts(packed: bytes) -> Verdicts:
+    """Decode what was said of a transaction."""
+    return _VERDICTS.decode(packed)
+
+
+class Joined(NamedTuple):
+    """A label with the pending record of its transaction, and what earlier labels said of it."""
+
+    label: Label
+    offset: int
+    pending: Pending
+    verdicts: Verdicts
+
+
+class Outcome(NamedTuple):
+    """What a batch of labels led to, besides what the models learnt."""
+
+    terminals: dict[str, RiskRecord]
+    customers: dict[str, RiskRecord]
+    """Risk records that changed."""
+    verdicts: dict[str, Verdicts]
+    joined: int
+    duplicates: int
+    corrections: int
+    events: list[ModelEvent]
+
+
+class Publication(NamedTuple):
+    """A model as it is to be served: its contender's identity and its compiled form."""
+
+    version: str
+    recipe: str
+    snapshot: int
+    parent: str | None
+    frauds_learned: int
+    learned: int
+    compiled: CompiledModel
+
+
+class Learner:
+    """Everything that learns: models, their evaluation, and the case that swaps them.
+
+    The object is the learner's checkpoint: it pickles, and a copy that is fed the same labels ends in the
+    same bits.
+
+    Parameters
+    ----------
+    policy
+        Who learns, and how they are judged.
+
+    Raises
+    ------
+    SettingsError
+        A recipe has no such name.
+    """
+
+    def __init__(self, policy: LearningPolicy) -> None:
+        self.policy = policy
+        recipes = (policy.champion, *policy.challengers)
+        self.field = Field(recipes, FEATURE_NAMES, policy.seed, policy.most_models)
+        self.window = PrequentialWindow(policy.window_labels)
+        self.case = Case(policy.swap, policy.threshold)
+        self.offset = -1
+        """Offset of the last label taken in."""
+        self.label_time = 0
+        """Its label time: the stream's own clock, milliseconds."""
+        self.learned = 0
+        """Labels learnt, corrections included."""
+        self.roster = 0
+        """Changes with the champion and with the list of contenders."""
+        self.swaps = 0
+        self.drifts = 0
+        self._published = 0
+        self._publication: tuple[Publication, ...] | None = None
+        self.publish()
+
+    def learn_batch(
+        self,
+        batch: Sequence[Joined],
+        terminals: dict[str, RiskRecord],
+        customers: dict[str, RiskRecord],
+        now_ms: int,
+    ) -> Outcome:
+        """Take in labels in offset order.
+
+        Parameters
+        ----------
+        batch
+            Labels that found their pending records.
+        terminals, customers
+            Risk records by id, as stored; changed in place, new ones added.
+        now_ms
+            The present, milliseconds since 1970, for the events' ``recorded_at``.
+
+        Returns
+        -------
+        Outcome
+            What is to be stored and announced. A label that says what was known is only counted; one that
+            contradicts an earlier one corrects the evaluation and the risk counts, and the models learn the
+            transaction once more with the new verdict (none of them can unlearn).
+
+        Notes
+        -----
+        A label whose own offset is among the stored verdicts was applied to the risk records before a
+        restart: it is learnt, since the models come from an older checkpoint, and not counted again.
+        """
+        outcome = Outcome({}, {}, {}, 0, 0, 0, [])
+        duplicates = corrections = 0
+        for label, offset, pending, stored in batch:
+            # What an earlier label of this very batch said is not in the store yet.
+            verdicts = outcome.verdicts.get(label.transaction_id, stored)
+            earlier = [said for said in verdicts if said.offset < offset]
+            applied = any(said.offset == offset for said in verdicts)
+            self.offset = max(self.offset, offset)
+            self.label_time = max(self.label_time, label.label_time)
+            if earlier and earlier[-1].is_fraud == label.is_fraud:
+                duplicates += 1
+                continue
+            if earlier:
+                corrections += 1
+                self.window.correct(label.transaction_id, label.is_fraud)
+            else:
+                self._judge(label, pending, outcome.events, now_ms)
+            self._learn(label, pending)
+            if not earlier:
+                self._decide(outcome.events, now_ms)
+            if not applied:
+                said = (*verdicts, Said(offset, label.is_fraud))
+                outcome.verdicts[label.transaction_id] = tuple(sorted(said))
+                self._note_risk(label, pending, bool(earlier), terminals, customers, outcome)
+            if self.unpublished >= self.policy.snapshot_labels:
+                self.publish()
+        return outcome._replace(joined=len(batch), duplicates=duplicates, corrections=corrections)
+
+    def publication(self) -> tuple[Publication, ...] | None:
+        """Return the models to hand to the scorers, the champion first, once; None when nothing is new."""
+        publication, self._publication = self._publication, None
+        return publication
+
+    def publish(self) -> None:
+        """Compile every model now, for :meth:`publication`."""
+        champion = self.field.champion
+        order = [champion, *self.field.challengers]
+        self._publication = tuple(_compiled(self.field.contenders[version]) for version in order)
+        self._published = self.learned
+
+    @property
+    def unpublished(self) -> int:
+        """Labels learnt since the last snapshot."""
+        return self.learned - self._published
+
+    def quality(self) -> dict[str, Quality]:
+        """Judge every contender over the window; about 3 ms for each."""
+        return {
+            version: self.window.quality(version, self.policy.threshold) for version in self.field.contenders
+        }
+
+    def _judge(self, label: Label, pending: Pending, events: list[ModelEvent], now_ms: int) -> None:
+        scores = dict(zip(pending.models, pending.scores, strict=True))
+        known = {version: score for version, score in scores.items() if version in self.field.contenders}
+        self.window.add(label.transaction_id, label.is_fraud, known)
+        champion = self.field.champion
+        if champion not in known:
+            return
+        drift = self.case.observe(label.is_fraud, known[champion], self.window.added)
+        if drift is not None:
+            self._on_drift(drift, events, now_ms)
+
+    def _learn(self, label: Label, pending: Pending) -> None:
+        x = dict(zip(FEATURE_NAMES, pending.vector.tolist(), strict=True))
+        for contender in self.field.contenders.values():
+            contender.model.learn_one(label.transaction_id, x, label.is_fraud)
+        self.learned += 1
+
+    def _note_risk(
+        self,
+        label: Label,
+        pending: Pending,
+        corrects: bool,
+        terminals: dict[str, RiskRecord],
+        customers: dict[str, RiskRecord],
+        outcome: Outcome,
+    ) -> None:
+        ratio = float(pending.vector[_RATIO])
+        explained = ratio >= EXPLAINED_RATIO or float(pending.vector[_ZSCORE]) >= _EXPLAINED_ZSCORE
+        for records, changed, name in (
+            (terminals, outcome.terminals, pending.terminal_id),
+            (customers, outcome.customers, pending.customer_id),
+        ):
+            record = changed[name] = records.setdefault(name, RiskRecord())
+            if corrects:
+                correct_label(record, is_fraud=label.is_fraud, label_time=label.label_time)
+            else:
+                learn_label(
+                    record,
+                    is_fraud=label.is_fraud,
+                    label_time=label.label_time,
+                    event_time=pending.event_time,
+                    ratio=ratio,
+                    explained=explained,
+                )
+
+    def _decide(self, events: list[ModelEvent], now_ms: int) -> None:
+        decision = self.case.decide(self.window, self.field.champion, self.field.challengers)
+        if isinstance(decision, Swap):
+            self._on_swap(decision, events, now_ms)
+        elif isinstance(decision, Refusal):
+            self._on_refusal(decision, events, now_ms)
+
+    def _on_drift(self, drift: Drift, events: list[ModelEvent], now_ms: int) -> None:
+        self.drifts += 1
+        champion = self.field.contenders[self.field.champion]
+        what = "frauds scored too low" if drift.signal == "missed_frauds" else "false alerts"
+        detail = f"{champion.version}: {what}, {drift.before:.2f} before and {drift.after:.2f} after"
+        evidence: dict[str, float | int | str] = {
+            "signal": drift.signal,
+            "before": drift.before,
+            "after": drift.after,
+            "labels_since": drift.labels_since,
+        }
+        events.append(self._event("drift", champion.version, None, detail, evidence, now_ms))
+        # A model that knows nothing of the old pattern has a head start on the new one.
+        if self.field.crowded():
+            quality = {version: judged.average_precision for version, judged in self.quality().items()}
+            weakest = self.field.weakest(quality)
+            if weakest is None:
+                return
+            self.field.retire(weakest)
+            self.window.forget(weakest)
+            detail = f"{weakest} retired: the lowest average precision of the challengers"
+            evidence = {"average_precision": quality[weakest]}
+            events.append(self._event("retired", weakest, None, detail, evidence, now_ms))
+        born = self.field.bear(champion.recipe, self.offset, parent=champion.version)
+        detail = f"{born.version} born on the drift of {champion.version}: it learns from here on only"
+        events.append(self._event("born", born.version, champion.version, detail, {}, now_ms))
+        self._change_roster()
+
+    def _on_swap(self, swap: Swap, events: list[ModelEvent], now_ms: int) -> None:
+        self.swaps += 1
+        previous, self.field.champion = self.field.champion, swap.challenger
+        verdict = swap.verdict
+        detail = (
+            f"{swap.challenger} takes over from {previous}: average precision {verdict.challenger:.3f}"
+            f" against {verdict.champion:.3f} on {verdict.labels} labels with {verdict.frauds} frauds"
+        )
+        evidence = {"trigger": swap.trigger, **_numbers(verdict._asdict())}
+        events.append(self._event("swap", swap.challenger, previous, detail, evidence, now_ms))
+        self._change_roster()
+
+    def _on_refusal(self, refusal: Refusal, events: list[ModelEvent], now_ms: int) -> None:
+        champion = self.field.champion
+        if refusal.verdict is None:
+            detail, evidence = f"{champion} stays: no challenger has scored enough frauds to be judged", {}
+        else:
+            detail = f"{champion} stays: {refusal.best} is not better beyond doubt"
+            evidence = {"best": str(refusal.best), **_numbers(refusal.verdict._asdict())}
+        evidence["trigger"] = refusal.trigger
+        events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
+
+    def _change_roster(self) -> None:
+        self.roster += 1
+        self.publish()
+
+    def _event(
+        self,
+        kind: ModelEventKind,
+        version: str,
+        previous: str | None,
+        detail: str,
+        evidence: dict[str, float | int | str],
+        now_ms: int,
+    ) -> ModelEvent:
+        return ModelEvent(
+            kind=kind,
+            model_version=version,
+            previous_version=previous,
+            detail=detail,
+            evidence=evidence,
+            label_offset=self.offset,
+            event_time=self.label_time,
+            recorded_at=now_ms,
+        )
+
+
+def _compiled(contender: Contender) -> Publication:
+    contender.snapshot += 1
+    model = contender.model
+    return Publication(
+        contender.version,
+        contender.recipe,
+        contender.snapshot,
+        contender.parent,
+        model.frauds_learned,
+        model.learned,
+        model.compile(),
+    )
+
+
+def _numbers(evidence: dict[str, float | int | str]) -> dict[str, float | int | str]:
+    """Keep what JSON can say: no nan and no infinities."""
+    return {name: value for name, value in evidence.items() if isinstance(value, str) or np.isfinite(value)}

@@ -1,0 +1,169 @@
+"""Scoring: a record batch and its state in; features, scores, decisions and new state out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.clock import DAY_MS, HOUR_MS
+from stream.features.catalogue import FEATURE_NAMES, SCHEMA, say
+from stream.features.customer import CustomerState, observe
+from stream.features.risk import NO_CUSTOMER_RISK, NO_TERMINAL_RISK, RiskRecord, customer_risk, terminal_risk
+from stream.models.compiled import CompiledModel
+from stream.pipeline.pending import LAYOUT, Pending
+from stream.records import Transaction
+
+REASONS: Final = 3
+"""How many reasons an alert gives."""
+_THURSDAY: Final = 3
+_SATURDAY: Final = 5
+
+
+class Served(NamedTuple):
+    """A model as scorers run it."""
+
+    version: str
+    snapshot: int
+    model: CompiledModel
+
+
+class BatchState(NamedTuple):
+    """What the store knew of the batch's customers, terminals and transactions."""
+
+    customers: dict[str, CustomerState]
+    """By customer id. Those of scored transactions are changed in place, and new ones added: whoever calls
+    forgets them all when the commit fails."""
+    terminals: Mapping[str, RiskRecord]
+    customer_risks: Mapping[str, RiskRecord]
+    pending: Mapping[str, Pending]
+    """By transaction id: transactions that were scored before, here or by an earlier owner."""
+
+
+class ScoredBatch(NamedTuple):
+    """What a record batch led to."""
+
+    answers: list[tuple[str, Pending]]
+    """Transaction id and what was decided, one for each transaction of the batch in its order."""
+    new: dict[str, Pending]
+    """Those among them that were not scored before, by transaction id."""
+    customers: dict[str, CustomerState]
+    """The states that changed, by customer id."""
+    features: NDArray[np.float32]
+    """Shape (new transactions, features), in the order of `new`."""
+
+
+def score_batch(
+    transactions: Sequence[Transaction],
+    state: BatchState,
+    models: Sequence[Served],
+    threshold: float,
+    now_ms: int,
+) -> ScoredBatch:
+    """Score a batch of transactions of one partition.
+
+    Parameters
+    ----------
+    transactions
+        In offset order.
+    state
+        What is known; see :class:`BatchState` for what is changed in place.
+    models
+        The champion first; every one scores every transaction.
+    threshold
+        The champion's scores at or above it are alerts.
+    now_ms
+        The present, milliseconds since 1970: goes into ``scored_at``.
+
+    Returns
+    -------
+    ScoredBatch
+        A transaction that was scored before, or stands twice in the batch, gets its first answer again and
+        changes nothing.
+
+    Notes
+    -----
+    Models see the features rounded to float32, as they are kept for learning.
+    """
+    new: dict[str, Transaction] = {}
+    rows: list[tuple[float, ...]] = []
+    changed: dict[str, CustomerState] = {}
+    for transaction in transactions:
+        if transaction.transaction_id in state.pending or transaction.transaction_id in new:
+            continue
+        new[transaction.transaction_id] = transaction
+        customer = state.customers.get(transaction.customer_id)
+        if customer is None:
+            customer = state.customers[transaction.customer_id] = CustomerState()
+        changed[transaction.customer_id] = customer
+        rows.append(_row(transaction, customer, state))
+    features = np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURE_NAMES))
+    scored = dict(zip(new, _judge(list(new.values()), features, models, threshold, now_ms), strict=True))
+    answers = [
+        (t.transaction_id, state.pending.get(t.transaction_id) or scored[t.transaction_id])
+        for t in transactions
+    ]
+    return ScoredBatch(answers, scored, changed, features)
+
+
+def _row(transaction: Transaction, customer: CustomerState, state: BatchState) -> tuple[float, ...]:
+    time, amount = transaction.event_time, transaction.amount
+    terminal = state.terminals.get(transaction.terminal_id)
+    risk = state.customer_risks.get(transaction.customer_id)
+    weekday = (time // DAY_MS + _THURSDAY) % 7
+    return (
+        amount,
+        time % DAY_MS / HOUR_MS,
+        1.0 if weekday >= _SATURDAY else 0.0,
+        *observe(customer, time, amount, transaction.terminal_id),
+        *(terminal_risk(terminal, time) if terminal is not None else NO_TERMINAL_RISK),
+        *(customer_risk(risk, time) if risk is not None else NO_CUSTOMER_RISK),
+    )
+
+
+def _judge(
+    transactions: Sequence[Transaction],
+    features: NDArray[np.float32],
+    models: Sequence[Served],
+    threshold: float,
+    now_ms: int,
+) -> list[Pending]:
+    if not transactions:
+        return []
+    x = features.astype(np.float64)
+    scores = np.column_stack([served.model.predict(x) for served in models])
+    versions = tuple(served.version for served in models)
+    champion = models[0]
+    alerts = np.flatnonzero(scores[:, 0] >= threshold)
+    reasons = dict(zip(alerts.tolist(), _reasons(x[alerts], champion.model), strict=True))
+    packed = features.astype("<f4", copy=False)
+    return [
+        Pending(
+            LAYOUT,
+            SCHEMA,
+            packed[n].tobytes(),
+            versions,
+            tuple(row),
+            champion.snapshot,
+            threshold,
+            transaction.event_time,
+            transaction.amount,
+            transaction.customer_id,
+            transaction.terminal_id,
+            now_ms,
+            reasons.get(n, ()),
+        )
+        for n, (transaction, row) in enumerate(zip(transactions, scores.tolist(), strict=True))
+    ]
+
+
+def _reasons(x: NDArray[np.float64], model: CompiledModel) -> list[tuple[tuple[str, float, float, str], ...]]:
+    """Name for each row the features that pushed its score up most."""
+    if not len(x):
+        return []
+    reasons = []
+    for values, pushes in zip(x.tolist(), model.contributions(x).tolist(), strict=True):
+        row = dict(zip(FEATURE_NAMES, values, strict=True))
+        strongest = sorted(zip(pushes, FEATURE_NAMES, strict=True), reverse=True)[:REASONS]
+        reasons.append(tuple((name, row[name], push, say(name, row)) for push, name in strongest if push > 0))
+    return reasons

@@ -1,0 +1,21 @@
+"""A recording: transactions of the past, in event-time order, with what each turned out to be."""
+
+from typing import NamedTuple
+
+from stream.errors import FraudstreamError
+from stream.records import Transaction
+
+
+class RecordingError(FraudstreamError):
+    """A recording cannot be read on: a row without an identifier, or too far out of order."""
+
+
+class Recorded(NamedTuple):
+    """One transaction of a recording, and its truth."""
+
+    transaction: Transaction
+    """Gives the place in event time and the key, even where `raw` is what gets published."""
+    is_fraud: bool | None = None
+    """What its label will say; None when it never gets one."""
+    raw: bytes | None = None
+    """Published instead of the transaction: a record that the pipeline is to refuse. A backtest skips it."""

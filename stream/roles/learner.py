@@ -1,0 +1,368 @@
+"""The learner's role: join, learn, judge, hand on; for one batch of labels at a time."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import river
+
+from stream.adapters.topics import TopicNames
+from stream.clock import Clock
+from stream.errors import OffsetGapError, SnapshotError
+from stream.features.catalogue import SCHEMA, WIDTH
+from stream.features.risk import RiskRecord, pack_risk, unpack_risk
+from stream.pipeline.learning import (
+    Joined,
+    Learner,
+    LearningPolicy,
+    Outcome,
+    Publication,
+    pack_verdicts,
+    unpack_verdicts,
+)
+from stream.pipeline.pending import Pending, unpack_pending
+from stream.ports import Emitter, LearnerStore, Outgoing, RiskKey, Token
+from stream.records import (
+    DeadLetter,
+    DeadLetterReason,
+    Label,
+    ModelEvent,
+    Record,
+    dead_letter,
+    decode_labels,
+    encode,
+)
+from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
+from stream.registry.snapshot import Member, Roster, SnapshotInfo, encode_roster, encode_snapshot
+from stream.roles.patience import Patience
+from stream.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LearnerPolicy:
+    """How the learner keeps itself and waits for transactions."""
+
+    learning: LearningPolicy = field(default_factory=LearningPolicy)
+    partitions: int = 4
+    """Of the transactions topic: pending records are looked for in each."""
+    label_grace_ms: int = 600_000
+    """A label whose transaction was not found becomes a dead letter after so long."""
+    snapshot_ms: int = 60_000
+    """Scorers get new snapshots after this time, if anything was learnt."""
+    skip_gaps: bool = False
+    """Whether labels that fell off the topic unread are counted and passed over."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "LearnerPolicy":
+        """Return what `settings` ask for."""
+        return cls(
+            learning=LearningPolicy(
+                champion=settings.champion,
+                challengers=settings.challengers,
+                seed=settings.seed,
+                threshold=settings.alert_threshold,
+                snapshot_labels=settings.snapshot_labels,
+            ),
+            partitions=settings.partitions,
+            label_grace_ms=round(settings.label_grace_seconds * 1000),
+            snapshot_ms=round(settings.snapshot_seconds * 1000),
+            skip_gaps=settings.offset_gap == "skip",
+        )
+
+
+class Parked(NamedTuple):
+    """A label that waits for its transaction."""
+
+    label: Label
+    place: Record
+    since_ms: int
+
+
+class LearnerReport(NamedTuple):
+    """What a batch of labels led to, for metrics and logs."""
+
+    labels: int
+    """New labels read."""
+    joined: list[tuple[Label, Pending]]
+    duplicates: int
+    corrections: int
+    parked: int
+    """Labels that wait for their transactions now."""
+    unmatched: int
+    """Labels given up on: dead letters."""
+    dead_letters: list[DeadLetter]
+    events: list[ModelEvent]
+    gap: int
+    timestamps: list[int]
+    """The broker's times of the labels that joined, in milliseconds."""
+    stages: dict[str, float]
+    """Seconds spent in each stage."""
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds."""
+
+    learner: Learner
+    offset: int = -1
+    """Of the last label read, joined or not."""
+    parked: list[Parked] = field(default_factory=list)
+
+
+class LearnerRole:
+    """Learns from labels in the order of their offsets. There is one at a time.
+
+    Parameters
+    ----------
+    store, emitter
+        The feature store, and where events and dead letters go.
+    topics
+        The topics' names.
+    clock
+        The present.
+    policy
+        How it learns.
+    signing_key
+        That snapshots and checkpoints are signed with; None: they are only checksummed.
+    patience
+        How calls to `store` and `emitter` wait when these are away.
+    """
+
+    def __init__(
+        self,
+        store: LearnerStore,
+        emitter: Emitter,
+        topics: TopicNames,
+        clock: Clock,
+        policy: LearnerPolicy,
+        signing_key: bytes | None,
+        patience: Patience,
+    ) -> None:
+        self._store = store
+        self._emitter = emitter
+        self._topics = topics
+        self._clock = clock
+        self._policy = policy
+        self._signing_key = signing_key
+        self._patience = patience
+        self._token = Token(0)
+        self._state = _State(Learner(policy.learning))
+        self._published_ms = clock()
+
+    @property
+    def learner(self) -> Learner:
+        """The models and their evaluation."""
+        return self._state.learner
+
+    @property
+    def offset(self) -> int:
+        """Offset of the last label read; -1 before the first."""
+        return self._state.offset
+
+    @property
+    def parked(self) -> int:
+        """How many labels wait for their transactions."""
+        return len(self._state.parked)
+
+    def start(self) -> int:
+        """Take the role over, fencing off whoever had it, and hand the models to the scorers.
+
+        Returns
+        -------
+        int
+            The offset of the first label to read: after the newest good checkpoint's, or 0 to learn from the
+            whole log again when there is none.
+        """
+        self._token, watermark = self._patience(self._store.take_learner)
+        self._state = self._patience(self._restore) or _State(Learner(self._policy.learning))
+        if self._state.offset < 0 <= watermark:
+            _log.warning(
+                "no usable checkpoint, but labels to offset %d were applied: learning from the log's start",
+                watermark,
+            )
+        self.learner.publish()
+        self._publish()
+        return self._state.offset + 1
+
+    def handle(self, batch: Sequence[Record]) -> LearnerReport:
+        """Learn from a batch of labels; those read before the checkpoint we came from are passed over.
+
+        Raises
+        ------
+        FencedError
+            Another learner has taken over: this one must stop, and what it learnt since is void.
+        OffsetGapError
+            Labels before this batch were lost, and the policy is to stop.
+        StoppedError
+            The process is to stop; the batch will come again.
+        """
+        started = time.perf_counter()
+        fresh = [record for record in batch if record.offset > self._state.offset]
+        gap = self._check_gap(fresh)
+        now = self._clock()
+        decoded = decode_labels(fresh, now)
+        waiting = self._state.parked
+        arrived = [Parked(*pair, now) for pair in zip(decoded.records, decoded.places, strict=True)]
+        joined, parked, given_up, places = self._join([*waiting, *arrived], now)
+        loaded = time.perf_counter()
+        outcome = self._learn(joined, now)
+        computed = time.perf_counter()
+        if fresh:
+            self._state.offset = fresh[-1].offset
+        self._state.parked = parked
+        # Before the commit: whoever sees the watermark may count on scorers having the models, too.
+        self._publish()
+        self._commit(outcome)
+        committed = time.perf_counter()
+        letters = [*decoded.dead_letters, *given_up]
+        self._emit(outcome.events, letters)
+        emitted = time.perf_counter()
+        return LearnerReport(
+            labels=len(decoded.records),
+            joined=[(one.label, one.pending) for one in joined],
+            duplicates=outcome.duplicates,
+            corrections=outcome.corrections,
+            parked=len(parked),
+            unmatched=len(given_up),
+            dead_letters=letters,
+            events=outcome.events,
+            gap=gap,
+            timestamps=[place.timestamp for place in places],
+            stages={
+                "load": loaded - started,
+                "compute": computed - loaded,
+                "commit": committed - computed,
+                "emit": emitted - committed,
+            },
+        )
+
+    def tick(self) -> LearnerReport | None:
+        """Do what time asks for: try parked labels again, hand snapshots on. Call it every second or so."""
+        if self._clock() - self._published_ms >= self._policy.snapshot_ms and self.learner.unpublished:
+            self.learner.publish()
+            self._publish()
+        return self.handle(()) if self._state.parked else None
+
+    def checkpoint(self) -> int:
+        """Store everything learnt so far; when this returns, labels up to `offset` may be acknowledged.
+
+        Returns
+        -------
+        int
+            The checkpoint's size in bytes.
+        """
+        sealed = encode_checkpoint(self._state, self._signing_key, SCHEMA)
+        self._patience(self._store.save_checkpoint, self._token, sealed)
+        return len(sealed)
+
+    def _restore(self) -> _State | None:
+        for number, sealed in enumerate(self._store.checkpoints()):
+            try:
+                state = decode_checkpoint(sealed, self._signing_key, SCHEMA)
+            except SnapshotError as error:
+                _log.error(
+                    "checkpoint %d (0 is the newest) refused, trying the one before: %s", number, error
+                )
+                continue
+            if isinstance(state, _State):
+                _log.info("continuing from a checkpoint at label offset %d", state.offset)
+                return state
+            _log.error("checkpoint %d holds a %s, not a learner: passed over", number, type(state).__name__)
+        return None
+
+    def _check_gap(self, fresh: Sequence[Record]) -> int:
+        if not fresh or self._state.offset < 0:
+            return 0
+        gap = fresh[0].offset - self._state.offset - 1
+        if gap > 0 and not self._policy.skip_gaps:
+            raise OffsetGapError(
+                f"{fresh[0].topic}/{fresh[0].partition}: {gap} labels before offset {fresh[0].offset} are lost"
+                " unread; lengthen the topic's retention, and set FRAUD_OFFSET_GAP=skip to go on without"
+            )
+        return gap
+
+    def _join(
+        self, waiting: Sequence[Parked], now_ms: int
+    ) -> tuple[list[Joined], list[Parked], list[DeadLetter], list[Record]]:
+        """Find each label's pending record: joined, still waiting, and given up."""
+        ids = list(dict.fromkeys(one.label.transaction_id for one in waiting))
+        if not ids:
+            return [], [], [], []
+        found = self._patience(self._store.find_pending, ids, self._policy.partitions)
+        said = self._patience(self._store.find_verdicts, list(found))
+        joined, parked, given_up, places = [], [], [], []
+        for one in waiting:
+            name = one.label.transaction_id
+            if name in found:
+                verdicts = unpack_verdicts(said[name]) if name in said else ()
+                joined.append(Joined(one.label, one.place.offset, unpack_pending(found[name]), verdicts))
+                places.append(one.place)
+            elif now_ms - one.since_ms < self._policy.label_grace_ms:
+                parked.append(one)
+            else:
+                detail = (
+                    f"no transaction {name} was scored within {self._policy.label_grace_ms // 1000} s of this"
+                )
+                given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
+        return joined, parked, given_up, places
+
+    def _learn(self, joined: list[Joined], now_ms: int) -> Outcome:
+        keys: list[RiskKey] = [("terminal", name) for name in {one.pending.terminal_id for one in joined}]
+        keys += [("customer", name) for name in {one.pending.customer_id for one in joined}]
+        found = self._patience(self._store.find_risks, keys) if keys else {}
+        terminals: dict[str, RiskRecord] = {}
+        customers: dict[str, RiskRecord] = {}
+        for (kind, name), packed in found.items():
+            (terminals if kind == "terminal" else customers)[name] = unpack_risk(packed)
+        return self.learner.learn_batch(joined, terminals, customers, now_ms)
+
+    def _commit(self, outcome: Outcome) -> None:
+        risks: dict[RiskKey, bytes] = {("terminal", k): pack_risk(v) for k, v in outcome.terminals.items()}
+        risks |= {("customer", k): pack_risk(v) for k, v in outcome.customers.items()}
+        verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
+        self._patience(self._store.commit_labels, self._token, self._state.offset, risks, verdicts)
+
+    def _publish(self) -> None:
+        publication = self.learner.publication()
+        if publication is None:
+            return
+        snapshots = {self._key(one): self._snapshot(one) for one in publication}
+        members = tuple(
+            Member(version=one.version, recipe=one.recipe, snapshot=one.snapshot, key=self._key(one))
+            for one in publication
+        )
+        roster = Roster(roster=self.learner.roster, champion=publication[0].version, members=members)
+        sealed = encode_roster(roster, self._signing_key)
+        self._patience(self._store.publish, self._token, sealed, snapshots)
+        self._published_ms = self._clock()
+
+    def _key(self, one: Publication) -> str:
+        # With the token: after a restart a snapshot may carry a number again, learnt anew.
+        return f"{one.version}.{one.snapshot}.{self._token}"
+
+    def _snapshot(self, one: Publication) -> bytes:
+        info = SnapshotInfo(
+            model_version=one.version,
+            snapshot=one.snapshot,
+            recipe=one.recipe,
+            parents=(one.parent,) if one.parent else (),
+            feature_schema=SCHEMA,
+            features=WIDTH,
+            label_offset=self.learner.offset,
+            river_version=river.__version__,
+            metrics={"learned": float(one.learned), "frauds_learned": float(one.frauds_learned)},
+        )
+        return encode_snapshot(info, one.compiled, self._signing_key)
+
+    def _emit(self, events: Sequence[ModelEvent], letters: Sequence[DeadLetter]) -> None:
+        outgoing = [
+            Outgoing(self._topics.model_events, event.model_version.encode(), encode(event))
+            for event in events
+        ]
+        outgoing += [Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in letters]
+        if outgoing:
+            self._patience(self._emitter.emit, outgoing)

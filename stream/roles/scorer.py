@@ -1,0 +1,290 @@
+"""The scorer's role: load, compute, commit, emit, for one record batch at a time."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from stream.adapters.topics import TopicNames
+from stream.clock import Clock
+from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError
+from stream.features.catalogue import SCHEMA
+from stream.features.customer import CustomerState, pack_customer, unpack_customer
+from stream.features.risk import unpack_risk
+from stream.pipeline.pending import Pending, pack_pending, score_record, unpack_pending
+from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
+from stream.ports import Emitter, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
+from stream.records import DeadLetter, Decoded, Record, Transaction, decode_transactions, encode
+from stream.registry.snapshot import decode_roster, decode_snapshot
+from stream.roles.patience import Patience
+from stream.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_ROSTER_TRIES: Final = 5
+"""A roster may be replaced while its snapshots are being read: so often is it read anew."""
+
+
+@dataclass(frozen=True)
+class ScorerPolicy:
+    """How a scorer decides and what it keeps."""
+
+    threshold: float = 0.5
+    """Scores at or above it are alerts."""
+    customer_cache: int = 100_000
+    """Customers kept in memory, over all partitions."""
+    skip_gaps: bool = False
+    """Whether records that fell off the topic unread are counted and passed over."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ScorerPolicy":
+        """Return what `settings` ask for."""
+        return cls(
+            threshold=settings.alert_threshold,
+            customer_cache=settings.customer_cache,
+            skip_gaps=settings.offset_gap == "skip",
+        )
+
+
+class ScorerReport(NamedTuple):
+    """What a record batch led to, for metrics and logs."""
+
+    records: int
+    pendings: dict[str, Pending]
+    """Transactions scored for the first time."""
+    redelivered: int
+    """Transactions answered again as before."""
+    alerts: int
+    dead_letters: list[DeadLetter]
+    gap: int
+    """Records that were lost before this batch; 0 but for a policy that skips gaps."""
+    timestamps: list[int]
+    """The broker's times of the records that were scored, in milliseconds."""
+    stages: dict[str, float]
+    """Seconds spent in each stage."""
+
+
+@dataclass
+class _Partition:
+    tenure: Tenure
+    cache: dict[str, CustomerState] = field(default_factory=dict)
+
+
+class ScorerRole:
+    """Scores record batches of the partitions it was given.
+
+    Parameters
+    ----------
+    store, emitter
+        The feature store, and where scores go.
+    topics
+        The topics' names.
+    clock
+        The present.
+    policy
+        How it decides.
+    signing_key
+        That snapshots are signed with; None when they are not.
+    patience
+        How calls to `store` and `emitter` wait when these are away.
+    """
+
+    def __init__(
+        self,
+        store: ScorerStore,
+        emitter: Emitter,
+        topics: TopicNames,
+        clock: Clock,
+        policy: ScorerPolicy,
+        signing_key: bytes | None,
+        patience: Patience,
+    ) -> None:
+        self._store = store
+        self._emitter = emitter
+        self._topics = topics
+        self._clock = clock
+        self._policy = policy
+        self._signing_key = signing_key
+        self._patience = patience
+        self._partitions: dict[int, _Partition] = {}
+        self._revision = 0
+        self.models: tuple[Served, ...] = ()
+        """What is being served, the champion first; empty until a learner has published."""
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions it owns."""
+        return tuple(self._partitions)
+
+    def assign(self, partition: int) -> Tenure:
+        """Take a partition over, fencing off whoever had it."""
+        tenure = self._patience(self._store.take_partition, partition)
+        self._partitions[partition] = _Partition(tenure)
+        return tenure
+
+    def revoke(self, partition: int) -> None:
+        """Give a partition up and forget its customers."""
+        self._partitions.pop(partition, None)
+
+    def handle(self, batch: Sequence[Record]) -> ScorerReport:
+        """Score a record batch of one partition: when this returns, it may be acknowledged.
+
+        Raises
+        ------
+        FencedError
+            Another worker has taken the partition: nothing was written, nothing is to be acknowledged.
+        OffsetGapError
+            Records before this batch were lost, and the policy is to stop.
+        StoppedError
+            The process is to stop; the batch will come again.
+        """
+        watch = _Stopwatch()
+        number = batch[0].partition
+        owned = self._partitions.get(number)
+        if owned is None:
+            raise FencedError(f"{batch[0].topic}/{number} is not ours any more: its batch was left alone")
+        gap = self._check_gap(batch[0], owned.tenure)
+        decoded = decode_transactions(batch, self._clock())
+        watch.lap("decode")
+
+        state = self._load(owned, decoded)
+        watch.lap("load")
+        scored = score_batch(decoded.records, state, self.models, self._policy.threshold, self._clock())
+        watch.lap("compute")
+        self._commit(owned, batch[-1].offset, state, scored)
+        watch.lap("commit")
+        alerts = self._emit(scored, decoded)
+        watch.lap("emit")
+        return ScorerReport(
+            len(batch),
+            scored.new,
+            len(scored.answers) - len(scored.new),
+            alerts,
+            decoded.dead_letters,
+            gap,
+            [place.timestamp for place in decoded.places],
+            watch.laps,
+        )
+
+    def _check_gap(self, first: Record, tenure: Tenure) -> int:
+        gap = first.offset - tenure.watermark - 1
+        if tenure.watermark < 0 or gap <= 0:
+            return 0
+        if not self._policy.skip_gaps:
+            raise OffsetGapError(
+                f"{first.topic}/{first.partition}: {gap} records before offset {first.offset} are lost unread;"
+                " lengthen the topic's retention, and set FRAUD_OFFSET_GAP=skip to go on without"
+            )
+        return gap
+
+    def _load(self, owned: _Partition, decoded: Decoded[Transaction]) -> BatchState:
+        transactions = decoded.records
+        customers = dict.fromkeys(t.customer_id for t in transactions)
+        terminals = dict.fromkeys(t.terminal_id for t in transactions)
+        keys: list[RiskKey] = [("terminal", name) for name in terminals]
+        keys += [("customer", name) for name in customers]
+        unknown = [name for name in customers if name not in owned.cache]
+        ids = [t.transaction_id for t in transactions]
+        loaded: Loaded = self._patience(self._store.load, owned.tenure.partition, unknown, keys, ids)
+        if loaded.roster_revision != self._revision or not self.models:
+            self._load_models(loaded.roster_revision)
+        # Taken out of the cache for the time of the batch: they go back, as newest, with the commit.
+        states = {name: owned.cache.pop(name) for name in customers if name in owned.cache}
+        states |= {name: unpack_customer(packed) for name, packed in loaded.customers.items()}
+        return BatchState(
+            states,
+            {
+                name: unpack_risk(packed)
+                for (kind, name), packed in loaded.risks.items()
+                if kind == "terminal"
+            },
+            {
+                name: unpack_risk(packed)
+                for (kind, name), packed in loaded.risks.items()
+                if kind == "customer"
+            },
+            {name: unpack_pending(packed) for name, packed in loaded.pending.items()},
+        )
+
+    def _load_models(self, revision: int) -> None:
+        """Change over to the models that the roster names: all of them, or none.
+
+        A roster or snapshot that is damaged, forged or of another version is refused, loudly, and what was
+        served goes on being served; without any models yet, scoring waits for good ones.
+        """
+        try:
+            self._patience(self._try_models)
+        except SnapshotError as error:
+            if not self.models:
+                raise
+            _log.error(
+                "models of revision %d refused, still serving %s: %s", revision, self.models[0].version, error
+            )
+        self._revision = revision
+
+    def _try_models(self) -> None:
+        for _ in range(_ROSTER_TRIES):
+            sealed = self._store.roster()
+            if sealed is None:
+                raise InfrastructureError("no model has been published yet: start a learner")
+            roster = decode_roster(sealed, self._signing_key)
+            members = sorted(roster.members, key=lambda member: member.version != roster.champion)
+            snapshots = [self._store.snapshot(member.key) for member in members]
+            served = [
+                Served(
+                    member.version, member.snapshot, decode_snapshot(snapshot, self._signing_key, SCHEMA)[1]
+                )
+                for member, snapshot in zip(members, snapshots, strict=True)
+                if snapshot is not None
+            ]
+            if len(served) == len(members):
+                self.models = tuple(served)
+                return
+        raise InfrastructureError(
+            f"the roster names snapshots that are not there, {_ROSTER_TRIES} times running: if the store evicts"
+            " keys, set its maxmemory-policy to noeviction"
+        )
+
+    def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
+        customers = {name: pack_customer(state) for name, state in scored.customers.items()}
+        pending = {name: pack_pending(record) for name, record in scored.new.items()}
+        owned.tenure = self._patience(self._store.commit, owned.tenure, watermark, customers, pending)
+        owned.cache |= state.customers
+        share = self._policy.customer_cache // max(1, len(self._partitions))
+        excess = len(owned.cache) - share
+        if excess > 0:
+            for name in list(_first(owned.cache, excess)):
+                del owned.cache[name]
+
+    def _emit(self, scored: ScoredBatch, decoded: Decoded[Transaction]) -> int:
+        outgoing: list[Outgoing] = []
+        alerts = 0
+        for transaction_id, pending in scored.answers:
+            record = score_record(transaction_id, pending)
+            key, value = pending.customer_id.encode(), encode(record)
+            outgoing.append(Outgoing(self._topics.scores, key, value))
+            if record.decision == "alert":
+                alerts += 1
+                outgoing.append(Outgoing(self._topics.alerts, key, value))
+        outgoing += [
+            Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in decoded.dead_letters
+        ]
+        if outgoing:
+            self._patience(self._emitter.emit, outgoing)
+        return alerts
+
+
+def _first(cache: Mapping[str, CustomerState], count: int) -> list[str]:
+    return [name for name, _ in zip(cache, range(count), strict=False)]
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.laps[stage] = now - self._last
+        self._last = now

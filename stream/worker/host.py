@@ -1,0 +1,228 @@
+"""A host: runs one role inside a Faust app, which feeds it record batches."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, Final, ParamSpec, TypeVar
+
+from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.metrics import Metrics
+from stream.adapters.record_batches import acknowledge, consumer_lag, record_batch_app
+from stream.adapters.redis_store import RedisStore
+from stream.adapters.topics import TopicNames
+from stream.errors import FencedError, FraudstreamError, InfrastructureError, StoppedError
+from stream.records import Record
+from stream.roles.patience import Patience
+from stream.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+DRAIN_SECONDS: Final = 6.0
+"""How long an orderly stop waits for the batch in hand before it gives it up."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Host:
+    """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
+
+    The event loop stays free for heartbeats and health; a role stays plain, blocking code.
+    """
+
+    def __init__(self, name: str, input_topic: str, settings: Settings, metrics: Metrics) -> None:
+        self.name = name
+        self.input_topic = input_topic
+        self.settings = settings
+        self.metrics = metrics
+        self.topics = TopicNames.of(settings)
+        self.fatal: BaseException | None = None
+        self.stopping = threading.Event()
+        self.waiting_for: InfrastructureError | None = None
+        secret = settings.signing_key
+        self.signing_key = secret.get_secret_value().encode() if secret else None
+        self.store = RedisStore(
+            settings.redis,
+            namespace=settings.namespace,
+            pending_ttl=timedelta(days=settings.pending_days),
+            state_ttl=timedelta(days=settings.state_days),
+        )
+        self.emitter = KafkaEmitter(settings.broker)
+        self.patience = Patience(self.stopping, self._on_wait)
+        self.app = record_batch_app(
+            f"{settings.namespace}-{name}",
+            broker=settings.broker,
+            batch_records=settings.batch_records,
+            session_timeout_seconds=settings.session_timeout_seconds,
+            start_offset=self.start_offset,
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._turn = asyncio.Lock()
+        self._assigned = asyncio.Event()
+        self._fenced_since: float | None = None
+        self.app.on_partitions_assigned.connect(self._on_assigned)
+        self.app.on_partitions_revoked.connect(self._on_revoked)
+        self.app.on_before_shutdown.connect(self._drain)
+
+    # What differs between the roles.
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Take partitions of the input over; runs in the role's thread."""
+        raise NotImplementedError
+
+    def handle(self, batch: Sequence[Record]) -> Any:
+        """Do the role's work on a batch and return its report; runs in the role's thread."""
+        raise NotImplementedError
+
+    def observe(self, report: Any) -> None:
+        """Put a batch's report into the metrics."""
+        raise NotImplementedError
+
+    def tick(self) -> None:
+        """Do what time asks for; runs in the role's thread, every second, only while partitions are held."""
+
+    def finish(self) -> None:
+        """Do what remains after the last batch of an orderly stop; runs in the role's thread."""
+
+    def start_offset(self, _topic: str, _partition: int) -> int | None:
+        """Say where an assigned partition is to be read from; None: where it was committed."""
+        return None
+
+    # What both share.
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking code in the role's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+
+    async def consume(self, stream: Any) -> None:
+        """Handle record batches as they come; acknowledge each after its effects are out."""
+        async for event in stream.events():
+            await self._assigned.wait()
+            async with self._turn:
+                if self.stopping.is_set() or self.fatal is not None:
+                    continue  # never acknowledged: it comes again
+                try:
+                    report = await self.run(self.handle, event.value)
+                except FencedError as error:
+                    self._on_fenced(error)
+                except StoppedError as error:
+                    _log.info("%s", error)
+                except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
+                    await self.die(error)
+                else:
+                    acknowledge(event)
+                    self.observe(report)
+
+    async def die(self, error: BaseException) -> None:
+        """End the process: its supervisor starts it again, and what was not acknowledged comes again."""
+        if self.fatal is None:
+            self.fatal = error
+            expected = isinstance(error, FraudstreamError)
+            _log.critical("%s stops: %s", self.name, error, exc_info=None if expected else error)
+            await self.app.crash(error)
+
+    def reasons(self) -> list[str]:
+        """Say why this role is not ready; empty when it is."""
+        if self.fatal is not None:
+            return [f"{self.name}: {self.fatal}"]
+        if self.waiting_for is not None:
+            return [f"{self.name} waits: {self.waiting_for}"]
+        if not self._assigned.is_set():
+            return [f"{self.name}: no partitions assigned yet"]
+        return []
+
+    def stalled(self) -> list[str]:
+        """Say why this role should be restarted; empty when it lives."""
+        return [f"{self.name}: {self.fatal}"] if self.fatal is not None else []
+
+    async def beat(self) -> None:
+        """Do, once a second, what no batch asks for."""
+        for (topic, partition), lag in consumer_lag(self.app).items():
+            self.metrics.lag.labels(topic, str(partition)).set(lag)
+        if self._assigned.is_set() and not self.stopping.is_set():
+            async with self._turn:
+                if self.stopping.is_set() or self.fatal is not None:
+                    return
+                try:
+                    await self.run(self.tick)
+                except FencedError as error:
+                    self._on_fenced(error)
+                except StoppedError as error:
+                    _log.info("%s", error)
+        limit = 3 * self.settings.session_timeout_seconds
+        loop = asyncio.get_running_loop()
+        if self._fenced_since is not None and loop.time() - self._fenced_since > limit:
+            await self.die(
+                FencedError(
+                    f"another worker has our partitions of {self.input_topic}, and Kafka has not told us"
+                )
+            )
+
+    def close(self) -> None:
+        """Let go of connections and the thread."""
+        self._thread.shutdown(wait=False)
+        self.emitter.close()
+        self.store.close()
+
+    def _on_wait(self, error: InfrastructureError | None) -> None:
+        if error is None:
+            _log.info("%s goes on: %s", self.name, "the service answers again")
+        elif self.waiting_for is None:
+            _log.warning("%s waits: %s", self.name, error)
+        self.waiting_for = error
+        self.metrics.waiting.labels(self.name).set(error is not None)
+        if error is not None:
+            self.metrics.infrastructure_errors.labels(self.name).inc()
+
+    def _on_fenced(self, error: FencedError) -> None:
+        _log.warning("%s fenced off: %s", self.name, error)
+        self.metrics.fenced.labels(self.name).inc()
+        if self._fenced_since is None:
+            self._fenced_since = asyncio.get_running_loop().time()
+
+    async def _on_assigned(self, _app: Any, assigned: set[Any], **_: Any) -> None:
+        partitions = sorted(tp.partition for tp in assigned if tp.topic == self.input_topic)
+        _log.info("%s has partitions %s of %s", self.name, partitions, self.input_topic)
+        try:
+            await self.run(self.assign, partitions)
+        except StoppedError as error:
+            _log.info("%s", error)
+            return
+        except BaseException as error:  # noqa: BLE001 - a bug ends the process
+            await self.die(error)
+            return
+        self.metrics.partitions.labels(self.name).set(len(partitions))
+        self._fenced_since = None
+        self._assigned.set()
+
+    async def _on_revoked(self, _app: Any, _revoked: set[Any], **_: Any) -> None:
+        self._assigned.clear()
+
+    async def _drain(self, *_: Any, **__: Any) -> None:
+        """Let the batch in hand come to its end, acknowledged and committed, and begin no other."""
+        held = False
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                held = await self._turn.acquire()
+        except TimeoutError:
+            _log.warning(
+                "%s: the batch in hand did not end in %g s: given up, it comes again",
+                self.name,
+                DRAIN_SECONDS,
+            )
+        self.stopping.set()
+        if held and self._assigned.is_set() and self.fatal is None:
+            try:
+                await self.run(self.finish)
+            except FraudstreamError as error:
+                _log.warning(
+                    "%s: not finished in order, labels since the last checkpoint come again: %s",
+                    self.name,
+                    error,
+                )
+            await self.app.consumer.commit()
+        if held:
+            self._turn.release()

@@ -1,0 +1,124 @@
+"""The learner's host: its role, wired to the labels, the metrics and the checkpoints' clock."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from stream.adapters.metrics import Metrics, observe_many
+from stream.adapters.record_batches import batch_topic
+from stream.adapters.topics import TopicNames
+from stream.clock import wall_clock
+from stream.records import Record
+from stream.roles.learner import LearnerPolicy, LearnerReport, LearnerRole
+from stream.settings import Settings
+from stream.worker.host import Host
+
+_log = logging.getLogger(__name__)
+
+
+class LearnerHost(Host):
+    """Feeds the one :class:`LearnerRole` with ``labels``, and stores its checkpoints."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        super().__init__("learn", TopicNames.of(settings).labels, settings, metrics)
+        self.role = LearnerRole(
+            self.store,
+            self.emitter,
+            self.topics,
+            wall_clock,
+            LearnerPolicy.of(settings),
+            self.signing_key,
+            self.patience,
+        )
+        self._next_offset: int | None = None
+        self._checkpointed_at = 0
+        self._checkpointed_offset = -1
+        self._models: set[str] = set()
+        self._shown = -1
+        self.app.agent(batch_topic(self.app, self.input_topic), name="learn")(self.consume)
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Become the learner, from the newest good checkpoint on."""
+        self._next_offset = self.role.start() if list(partitions) else None
+        self._checkpointed_offset = self.role.offset
+        self._checkpointed_at = wall_clock()
+
+    def start_offset(self, _topic: str, _partition: int) -> int | None:
+        """Read from after the checkpoint, whatever was committed to Kafka."""
+        return self._next_offset
+
+    def handle(self, batch: Sequence[Record]) -> LearnerReport:
+        """Learn from a batch."""
+        return self.role.handle(batch)
+
+    def observe(self, report: LearnerReport) -> None:
+        """Put a batch's report into the metrics, and its events into the log."""
+        metrics = self.metrics
+        learner = self.role.learner
+        metrics.batch_records.labels("learn").observe(report.labels)
+        for stage, seconds in report.stages.items():
+            metrics.batch_seconds.labels("learn", stage).observe(seconds)
+        first = len(report.joined) - report.duplicates - report.corrections
+        metrics.labels.labels("joined").inc(first)
+        metrics.labels.labels("duplicate").inc(report.duplicates)
+        metrics.labels.labels("corrected").inc(report.corrections)
+        metrics.labels.labels("unmatched").inc(report.unmatched)
+        metrics.labels.labels("dead_letter").inc(len(report.dead_letters) - report.unmatched)
+        metrics.parked.set(report.parked)
+        for letter in report.dead_letters:
+            metrics.dead_letters.labels("labels", letter.reason.value).inc()
+        if report.gap:
+            metrics.offset_gaps.labels("labels").inc(report.gap)
+        now = wall_clock()
+        observe_many(metrics.label_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
+        delays = [max(0, label.label_time - pending.event_time) / 1000 for label, pending in report.joined]
+        observe_many(metrics.label_delay, delays)
+        metrics.learned.inc(len(report.joined) - report.duplicates)
+        metrics.label_offset.set(self.role.offset)
+        metrics.event_time.labels("learn").set(learner.label_time / 1000)
+        for event in report.events:
+            if event.kind == "drift":
+                metrics.drift.labels(str(event.evidence["signal"])).inc()
+            elif event.kind == "swap":
+                metrics.swaps.inc()
+                metrics.gate.labels("passed").inc()
+            elif event.kind == "gate_refused":
+                metrics.gate.labels("refused").inc()
+            _log.info("%s: %s", event.kind, event.detail)
+
+    def tick(self) -> None:
+        """Try parked labels, hand snapshots on, store a checkpoint, show how good the models are."""
+        report = self.role.tick()
+        if report is not None:
+            self.observe(report)
+        if wall_clock() - self._checkpointed_at >= self.settings.checkpoint_seconds * 1000:
+            self._checkpoint()
+        self._show_quality()
+
+    def finish(self) -> None:
+        """Store a last checkpoint."""
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self._checkpointed_at = wall_clock()
+        if self.role.offset == self._checkpointed_offset:
+            return
+        self.metrics.checkpoint_bytes.set(self.role.checkpoint())
+        self._checkpointed_offset = self.role.offset
+        self.metrics.checkpoint_time.set(wall_clock() / 1000)
+
+    def _show_quality(self) -> None:
+        metrics, learner = self.metrics, self.role.learner
+        if self._shown == learner.window.added:
+            return
+        self._shown = learner.window.added
+        quality = learner.quality()
+        for version, judged in quality.items():
+            metrics.model_ap.labels(version).set(judged.average_precision)
+            metrics.model_log_loss.labels(version).set(judged.log_loss)
+            metrics.model_precision.labels(version).set(judged.precision)
+            metrics.model_recall.labels(version).set(judged.recall)
+            metrics.model_window.labels(version).set(judged.labels)
+            metrics.champion.labels(version).set(version == learner.field.champion)
+        for retired in self._models - quality.keys():
+            metrics.forget_model(retired)
+        self._models = set(quality)

@@ -1,0 +1,101 @@
+"""A worker process: one host per role, and what they share."""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import faust
+from mode import Service
+from prometheus_client import CollectorRegistry
+
+from stream import __version__
+from stream.adapters.http import Server, start_http
+from stream.adapters.metrics import Metrics
+from stream.adapters.topics import require_topics
+from stream.settings import Role, Settings
+from stream.worker.host import Host
+from stream.worker.learner import LearnerHost
+from stream.worker.scorer import ScorerHost
+
+_log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+
+
+class Process:
+    """Everything one worker process runs: one host per role, and what they share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        registry = CollectorRegistry()
+        self.metrics = Metrics(registry)
+        self.registry = registry
+        kinds: dict[Role, tuple[type[ScorerHost | LearnerHost], ...]] = {
+            "score": (ScorerHost,),
+            "learn": (LearnerHost,),
+            "all": (ScorerHost, LearnerHost),
+        }
+        self.hosts: list[Host] = [kind(settings, self.metrics) for kind in kinds[settings.role]]
+        self.metrics.build_info.labels(__version__, settings.role).set(1)
+        process = self
+
+        class Beside(_Beside):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.process = process
+
+        self.app.service(Beside)
+
+    @property
+    def app(self) -> faust.App:
+        """The first role's app, which takes the others along."""
+        return self.hosts[0].app
+
+    @property
+    def fatal(self) -> BaseException | None:
+        """What ended the process, if anything did."""
+        return next((host.fatal for host in self.hosts if host.fatal is not None), None)
+
+    def reasons(self) -> list[str]:
+        """Say why the process is not ready; empty when it is."""
+        return [reason for host in self.hosts for reason in host.reasons()]
+
+    def stalled(self) -> list[str]:
+        """Say why the process should be restarted; empty when it lives."""
+        return [reason for host in self.hosts for reason in host.stalled()]
+
+
+class _Beside(Service):  # type: ignore[misc]  # mode has no types
+    """What runs beside the agents: health and metrics over HTTP, the further roles' apps, a beat a second."""
+
+    process: Process
+    _server: Server | None = None
+
+    async def on_start(self) -> None:
+        process = self.process
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, require_topics, process.settings)
+        self._server = await start_http(
+            process.settings.http_host,
+            process.settings.http_port,
+            process.registry,
+            ready=process.reasons,
+            live=process.stalled,
+        )
+        _log.info("metrics and health on http://%s:%d", process.settings.http_host, self._server.port)
+        for host in process.hosts[1:]:
+            await self.add_runtime_dependency(host.app)
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _beat(self) -> None:
+        while not self.should_stop:
+            for host in self.process.hosts:
+                await host.beat()
+            self.process.metrics.ready.set(not self.process.reasons())
+            await self.sleep(TICK_SECONDS)
+
+    async def on_stop(self) -> None:
+        if self._server is not None:
+            await self._server.close()
+        for host in self.process.hosts:
+            host.close()

@@ -1,0 +1,63 @@
+"""The scorer's host: its role, wired to the transactions and to the metrics."""
+
+from collections.abc import Iterable, Sequence
+
+from stream.adapters.metrics import Metrics, observe_many
+from stream.adapters.record_batches import batch_topic
+from stream.adapters.topics import TopicNames
+from stream.clock import wall_clock
+from stream.records import Record
+from stream.roles.scorer import ScorerPolicy, ScorerReport, ScorerRole
+from stream.settings import Settings
+from stream.worker.host import Host
+
+
+class ScorerHost(Host):
+    """Feeds a :class:`ScorerRole` with the partitions of ``transactions`` that Kafka assigns."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        super().__init__("score", TopicNames.of(settings).transactions, settings, metrics)
+        self.role = ScorerRole(
+            self.store,
+            self.emitter,
+            self.topics,
+            wall_clock,
+            ScorerPolicy.of(settings),
+            self.signing_key,
+            self.patience,
+        )
+        self.app.agent(batch_topic(self.app, self.input_topic), name="score")(self.consume)
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Take the assigned partitions over, those held before included: they are read anew."""
+        for partition in self.role.partitions:
+            self.role.revoke(partition)
+        for partition in partitions:
+            self.role.assign(partition)
+
+    def handle(self, batch: Sequence[Record]) -> ScorerReport:
+        """Score a batch."""
+        return self.role.handle(batch)
+
+    def observe(self, report: ScorerReport) -> None:
+        """Put a batch's report into the metrics."""
+        metrics = self.metrics
+        metrics.batch_records.labels("score").observe(report.records)
+        for stage, seconds in report.stages.items():
+            metrics.batch_seconds.labels("score", stage).observe(seconds)
+        metrics.transactions.labels("scored").inc(len(report.pendings))
+        metrics.transactions.labels("redelivered").inc(report.redelivered)
+        metrics.transactions.labels("dead_letter").inc(len(report.dead_letters))
+        metrics.alerts.inc(report.alerts)
+        for letter in report.dead_letters:
+            metrics.dead_letters.labels("transactions", letter.reason.value).inc()
+        if report.gap:
+            metrics.offset_gaps.labels("transactions").inc(report.gap)
+        now = wall_clock()
+        observe_many(metrics.scoring_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
+        observe_many(metrics.scores, [pending.scores[0] for pending in report.pendings.values()])
+        if report.pendings:
+            newest = max(pending.event_time for pending in report.pendings.values())
+            metrics.event_time.labels("score").set(newest / 1000)
+        for served in self.role.models:
+            metrics.snapshot.labels(served.version).set(served.snapshot)

@@ -1,0 +1,19 @@
+"""What all tests share: an environment that is not the caller's, and services declared by marks."""
+
+import os
+
+import pytest
+
+from tests.services.plugin import pytest_configure as configure_services
+from tests.services.plugin import (  # noqa: F401 - pytest finds its hooks here
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+    pytest_terminal_summary,
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A developer's own settings must not decide what a test sees.
+    for name in [name for name in os.environ if name.startswith("FRAUD_")]:
+        del os.environ[name]
+    configure_services(config)

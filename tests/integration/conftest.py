@@ -1,0 +1,172 @@
+"""Real services, embedded services and workers, as fixtures.
+
+========================  ==================================================================================
+`redis_url`               a Redis of the whole run, empty for each test
+`redis_server`            factory: a Redis of one's own, to kill, pause or limit
+`kafka`                   HOST:PORT of an Apache Kafka of the whole run
+`kafka_server`            that broker itself, to be stopped and started
+`embedded_broker`         HOST:PORT of a fresh embedded broker with our topics
+`topics`                  factory: settings with topics of their own on Apache Kafka
+`deploy`                  the same, and the test runs twice: on the embedded broker and on Apache Kafka
+`worker`                  factory: a running `fraudstream worker`
+========================  ==================================================================================
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+
+from stream.adapters.topics import create_topics
+from stream.embedded import EmbeddedBroker
+from stream.settings import Settings
+from tests.services.availability import OWN
+from tests.services.kafka_server import KafkaServer
+from tests.services.plugin import LOGS
+from tests.services.redis_server import RedisServer
+from tests.services.worker import Worker
+
+Deploy = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def _shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    own = os.environ.get(OWN["redis"])
+    if own:
+        yield own
+        return
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(_shared_redis: str) -> str:
+    """Return the URL of a real Redis whose database is empty."""
+    with redis.Redis.from_url(_shared_redis) as client:
+        client.flushdb()
+    return _shared_redis
+
+
+@pytest.fixture
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RedisServer]]:
+    """Return a factory of Redis servers that a test may kill, pause or limit: its options are theirs."""
+    with ExitStack() as servers:
+
+        def start(*options: str) -> RedisServer:
+            server = RedisServer(tmp_path_factory.mktemp("redis"), *options)
+            # The test may have started it again: look at the end for the process it then has.
+            servers.callback(lambda: server.process.kill())  # noqa: PLW0108
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def _shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], KafkaServer]]:
+    """Start Kafka when it is first asked for; a test that stopped it need not have started it again."""
+    servers: list[KafkaServer] = []
+
+    def running() -> KafkaServer:
+        if not servers:
+            servers.append(KafkaServer(tmp_path_factory.mktemp("kafka")))
+        elif servers[0].process.returncode is not None:
+            servers[0].start()
+        return servers[0]
+
+    yield running
+    for server in servers:
+        server.discard()
+
+
+@pytest.fixture
+def kafka_server(_shared_kafka: Callable[[], KafkaServer]) -> KafkaServer:
+    """Return the run's Apache Kafka, which a test may stop, kill, pause and start."""
+    if os.environ.get(OWN["kafka"]):
+        pytest.skip(f"{OWN['kafka']} names a broker that is not ours to stop")
+    return _shared_kafka()
+
+
+@pytest.fixture
+def kafka(_shared_kafka: Callable[[], KafkaServer]) -> str:
+    """Return HOST:PORT of a real Apache Kafka; topics are not made by themselves."""
+    return os.environ.get(OWN["kafka"]) or _shared_kafka().bootstrap
+
+
+@pytest.fixture
+def embedded_broker() -> Iterator[str]:
+    """Return HOST:PORT of a fresh embedded broker with our topics of 4 partitions."""
+    with EmbeddedBroker() as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def topics(kafka: str, redis_url: str) -> Deploy:
+    """Return a factory of settings with topics, Redis keys and consumer groups that no other test has.
+
+    Its keyword arguments are settings: `topics(partitions=2)`.
+    """
+
+    def make(**settings: Any) -> Settings:
+        made = _unique(broker=kafka, redis=redis_url, **settings)
+        create_topics(made)
+        return made
+
+    return make
+
+
+@pytest.fixture(
+    params=["embedded", pytest.param("kafka", marks=[pytest.mark.service("kafka")])],
+)
+def deploy(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Deploy]:
+    """Return a factory as `topics` is one; the test runs on the embedded broker and on Apache Kafka."""
+    if request.param == "kafka":
+        yield request.getfixturevalue("topics")
+        return
+    with ExitStack() as brokers:
+
+        def make(**settings: Any) -> Settings:
+            made = _unique(broker="127.0.0.1:0", redis=redis_url, **settings)
+            broker = brokers.enter_context(EmbeddedBroker(made.partitions, made.topic_prefix))
+            return made.model_copy(update={"broker": broker.bootstrap})
+
+        yield make
+
+
+@pytest.fixture
+def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Return a factory: `worker(settings, role="score")` is a worker that is ready.
+
+    What it says is shown when the test fails; it is ended with the test.
+    """
+    logs = request.node.stash.setdefault(LOGS, [])
+    workers: list[Worker] = []
+    numbers = count(1)
+
+    def start(settings: Settings, role: str = "all", timeout: float | None = 60.0) -> Worker:
+        log = tmp_path / f"worker-{role}-{next(numbers)}.log"
+        log.touch()
+        logs.append(log)
+        started = Worker(settings, role, log, timeout)
+        workers.append(started)
+        return started
+
+    yield start
+    # All are told before any is waited for; one that was paused hears nothing.
+    for started in workers:
+        if started.returncode is None:
+            started.resume()
+            started.ask_to_stop()
+    for started in workers:
+        started.terminate(timeout=10)
+
+
+def _unique(**settings: Any) -> Settings:
+    name = uuid4().hex[:12]
+    return Settings(**{"namespace": f"test-{name}", "topic_prefix": f"{name}."} | settings)

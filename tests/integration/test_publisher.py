@@ -1,0 +1,177 @@
+"""The publisher on the embedded broker and on Apache Kafka."""
+
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from confluent_kafka import KafkaError
+
+from producers.publisher import Publisher
+from stream.adapters.topics import TopicNames
+from stream.embedded import EmbeddedBroker
+from stream.embedded.broker import Request
+from stream.errors import InfrastructureError, TopicError
+from stream.settings import Settings
+from tests.services.topic_reader import read_topic
+
+Deploy = Callable[..., Settings]
+
+
+def nowhere() -> str:
+    """Return HOST:PORT where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_everything_published_arrives_once_in_order_with_its_key(deploy: Deploy) -> None:
+    settings = deploy()
+    topic = TopicNames.of(settings).transactions
+    with Publisher(settings.broker, queue_records=500) as publisher:
+        for number in range(5_000):
+            publisher.publish(topic, f"customer {number % 97}".encode(), str(number).encode())
+    assert publisher.published == 5_000
+    assert publisher.unacknowledged == 0
+    records = read_topic(settings.broker, topic, until=5_000)
+    by_key = defaultdict(list)
+    for record in records:
+        assert record.key is not None
+        assert record.value is not None
+        by_key[record.key].append((record.partition, int(record.value)))
+    assert sorted(number for places in by_key.values() for _, number in places) == list(range(5_000))
+    for places in by_key.values():
+        assert len({partition for partition, _ in places}) == 1
+        assert all(a < b for (_, a), (_, b) in pairwise(places))
+
+
+def test_the_highest_acknowledged_offsets_are_those_on_the_broker(deploy: Deploy) -> None:
+    settings = deploy(partitions=2)
+    topic = TopicNames.of(settings).transactions
+    publisher = Publisher(settings.broker)
+    assert publisher.acknowledged(topic) == {}
+    for number in range(1_000):
+        publisher.publish(topic, str(number).encode(), b"{}")
+    publisher.flush()
+    ends: dict[int, int] = {}
+    for record in read_topic(settings.broker, topic, until=1_000):
+        ends[record.partition] = max(record.offset, ends.get(record.partition, -1))
+    assert publisher.acknowledged(topic) == ends
+    assert sum(ends.values()) == 1_000 - len(ends)
+
+
+def test_keys_land_where_kafkas_java_clients_put_them(deploy: Deploy) -> None:
+    """By murmur2 as Java's DefaultPartitioner computes it: golden values of `Utils.murmur2`."""
+    settings = deploy(partitions=16)
+    topic = TopicNames.of(settings).transactions
+    golden = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
+    with Publisher(settings.broker) as publisher:
+        for key in golden:
+            publisher.publish(topic, key, b"{}")
+    found = {record.key: record.partition for record in read_topic(settings.broker, topic, until=3)}
+    assert found == {key: (hashed & 0x7FFFFFFF) % 16 for key, hashed in golden.items()}
+
+
+def test_a_record_is_stamped_with_the_present_unless_told_otherwise(deploy: Deploy) -> None:
+    settings = deploy()
+    topic = TopicNames.of(settings).labels
+    before = time.time_ns() // 1_000_000
+    stamp = before - 3_600_000
+    with Publisher(settings.broker) as publisher:
+        publisher.publish(topic, b"k", b"now")
+        publisher.publish(topic, b"k", b"then", stamp)
+    now, then = read_topic(settings.broker, topic, until=2)
+    assert before <= now.timestamp <= time.time_ns() // 1_000_000
+    assert then.timestamp == stamp
+
+
+def test_partitions_are_counted_and_a_missing_topic_is_said(deploy: Deploy) -> None:
+    settings = deploy(partitions=3)
+    publisher = Publisher(settings.broker)
+    assert publisher.partitions(TopicNames.of(settings).transactions) == 3
+    assert publisher.partitions(TopicNames.of(settings).labels) == 1
+
+
+def test_on_a_real_broker_a_missing_topic_is_said(kafka: str) -> None:
+    with pytest.raises(TopicError, match=r"'no-such-topic' at .*; run `fraudstream topics create`"):
+        Publisher(kafka).partitions("no-such-topic")
+
+
+def test_a_broker_that_is_away_is_said_with_the_topic_and_the_reason() -> None:
+    broker = nowhere()
+    publisher = Publisher(broker, timeout_seconds=0.5)
+    publisher.publish("transactions", b"k", b"v")
+    with pytest.raises(
+        InfrastructureError,
+        match=rf"a record for topic 'transactions' was not delivered to {broker}: .*timed",
+    ):
+        publisher.flush()
+
+
+def test_a_failed_delivery_is_said_by_the_next_call() -> None:
+    publisher = Publisher(nowhere(), timeout_seconds=0.5)
+    publisher.publish("transactions", b"k", b"v")
+    deadline = time.monotonic() + 20
+    with pytest.raises(InfrastructureError, match="was not delivered"):
+        while time.monotonic() < deadline:
+            publisher.serve(0.2)
+
+
+def test_a_full_queue_blocks_until_there_is_room() -> None:
+    with EmbeddedBroker() as broker:
+        publisher = Publisher(broker.bootstrap, queue_records=10)
+        publisher.publish("transactions", b"k", b"v")
+        publisher.flush()
+        broker.delay(100)
+        most = 0
+        for _ in range(100):
+            publisher.publish("transactions", b"k", b"v")
+            most = max(most, publisher.unacknowledged)
+        broker.delay(0)
+        publisher.flush()
+        assert publisher.published == 101
+        # librdkafka counts what is queued; delivery reports not yet served come on top, within the same limit.
+        assert most <= 10
+        assert publisher.acknowledged("transactions").popitem()[1] == 100
+
+
+def test_a_full_queue_in_front_of_a_broker_that_is_away_gives_up() -> None:
+    publisher = Publisher(nowhere(), queue_records=10, timeout_seconds=0.5)
+    with pytest.raises(InfrastructureError, match="was not delivered"):
+        for _ in range(100):
+            publisher.publish("transactions", b"k", b"v")
+
+
+def test_refusals_are_retried_without_doubling_anything() -> None:
+    with EmbeddedBroker() as broker, Publisher(broker.bootstrap, linger_ms=0) as publisher:
+        publisher.publish("transactions", b"k", b"first")
+        publisher.flush()
+        broker.fail(
+            Request.PRODUCE,
+            KafkaError.NOT_LEADER_FOR_PARTITION,
+            KafkaError.REQUEST_TIMED_OUT,
+            KafkaError._TRANSPORT,
+        )
+        for number in range(200):
+            publisher.publish("transactions", b"k", str(number).encode())
+        publisher.flush()
+        values = [record.value for record in read_topic(broker.bootstrap, "transactions", until=201)]
+    assert values == [b"first", *(str(number).encode() for number in range(200))]
+
+
+def test_a_record_too_large_for_the_broker_is_said() -> None:
+    with EmbeddedBroker() as broker:
+        publisher = Publisher(broker.bootstrap)
+        with pytest.raises(InfrastructureError, match="'transactions' was not delivered .*: .*too large"):
+            publisher.publish("transactions", b"k", b"x" * 2_000_000)
+
+
+def test_leaving_its_context_by_an_error_neither_waits_nor_hides_the_error() -> None:
+    started = time.monotonic()
+    publisher = Publisher(nowhere())
+    with pytest.raises(KeyError, match="what went wrong"), publisher:
+        publisher.publish("transactions", b"k", b"v")
+        raise KeyError("what went wrong")
+    assert time.monotonic() - started < 10

@@ -1,0 +1,197 @@
+"""Record batches on real brokers, read by processes that are killed, stopped and joined by others.
+
+This file is also the program of those processes.
+"""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import faust
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.record_batches import acknowledge, batch_topic, record_batch_app
+from stream.adapters.topics import TopicNames, create_topics
+from stream.ports import Outgoing
+from stream.settings import Settings
+from tests.services.process import Process
+from tests.services.waiting import eventually
+
+RECORDS = 20_000
+PARTITIONS = 4
+
+Place = tuple[int, int]
+
+
+class Log:
+    """A topic full of records, and what its readers have written of them."""
+
+    def __init__(self, broker: str, topic: str, directory: Path) -> None:
+        self.broker = broker
+        self.topic = topic
+        self.group = f"readers-{uuid4().hex[:8]}"
+        self.directory = directory
+        self.readers: list[Process] = []
+
+    def fill(self, records: int = RECORDS) -> None:
+        with_keys = [Outgoing(self.topic, b"customer-%d" % n, b"%d" % n) for n in range(records)]
+        emitter = KafkaEmitter(self.broker)
+        emitter.emit(with_keys)
+        emitter.close()
+
+    def reader(self, **options: str) -> Process:
+        """Start a process that reads the topic."""
+        number = len(self.readers)
+        given = {"broker": self.broker, "topic": self.topic, "group": self.group}
+        given |= {"output": str(self.directory / f"seen-{number}")} | options
+        arguments = [f"{name}={value}" for name, value in given.items()]
+        reader = Process([sys.executable, __file__, *arguments], self.directory / f"reader-{number}.log")
+        self.readers.append(reader)
+        return reader
+
+    def seen(self, number: int | None = None) -> list[Place]:
+        """Return what one reader has handled, or all of them."""
+        files = sorted(self.directory.glob("seen-*" if number is None else f"seen-{number}"))
+        lines = [line for file in files for line in file.read_text().splitlines(keepends=True)]
+        pairs = [line.split() for line in lines if line.endswith("\n")]
+        return [(int(partition), int(offset)) for partition, offset in pairs]
+
+    def await_seen(self, records: int) -> None:
+        eventually(lambda: len(set(self.seen())) >= records, 60, lambda: self.readers[-1].tail(4000))
+
+    def committed(self) -> dict[int, int]:
+        consumer = Consumer({"bootstrap.servers": self.broker, "group.id": self.group})
+        places = [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)]
+        try:
+            return {place.partition: max(0, place.offset) for place in consumer.committed(places, timeout=10)}
+        finally:
+            consumer.close()
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.service("kafka"))])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    if request.param == "kafka":
+        settings = Settings(broker=request.getfixturevalue("kafka"), topic_prefix=f"{uuid4().hex[:8]}.")
+        create_topics(settings)
+    else:
+        settings = Settings(broker=request.getfixturevalue("embedded_broker"))
+    log = Log(settings.broker, TopicNames.of(settings).transactions, tmp_path)
+    yield log
+    for reader in log.readers:
+        reader.kill()
+
+
+def test_after_a_kill_nothing_is_missing_and_only_what_was_not_committed_comes_again(log: Log) -> None:
+    log.fill()
+    victim = log.reader(delay="0.01")
+    log.await_seen(RECORDS // 2)
+    victim.kill()
+    committed = log.committed()
+    handled = set(log.seen(0))
+    assert sum(committed.values()) > 0
+
+    log.reader()
+    log.await_seen(RECORDS)
+
+    again = set(log.seen(1)) & handled
+    assert all(offset >= committed[partition] for partition, offset in again)
+    assert max(Counter(log.seen(1)).values()) == 1
+
+
+def test_after_an_orderly_stop_nothing_is_missing_and_nothing_comes_again(log: Log) -> None:
+    log.fill()
+    first = log.reader(delay="0.01")
+    log.await_seen(RECORDS // 2)
+    assert first.terminate() == 0, first.tail()
+
+    log.reader()
+    log.await_seen(RECORDS)
+
+    assert max(Counter(log.seen()).values()) == 1
+
+
+def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
+    log.fill()
+    log.reader(delay="0.02")
+    log.await_seen(RECORDS // 10)
+    second = log.reader(delay="0.02")
+    eventually(lambda: log.seen(1), 60, lambda: second.tail(4000))
+    assert second.terminate() == 0, second.tail()
+    log.fill()
+
+    log.await_seen(2 * RECORDS)
+    # What was acknowledged was committed before the partition went over, and a reader lets the batch in hand
+    # come to its end: nothing was done twice.
+    assert max(Counter(log.seen()).values()) == 1
+
+
+def test_nothing_is_committed_past_a_batch_that_the_agent_raised_on(log: Log) -> None:
+    log.fill()
+    reader = log.reader(fail_at="1000")
+    # Faust starts the agent again, which goes on with the batches after it and with the other partitions.
+    eventually(lambda: any(place > (0, 1500) for place in log.seen()), 60, lambda: reader.tail(4000))
+    eventually(lambda: log.committed()[1] > 0, 60, lambda: reader.tail(4000))
+    reader.terminate()
+
+    assert (0, 1000) not in log.seen()
+    assert log.committed()[0] <= 1000
+
+
+def test_a_reader_may_start_where_it_likes_whatever_was_committed(log: Log) -> None:
+    log.fill()
+    first = log.reader()
+    log.await_seen(RECORDS)
+    assert first.terminate() == 0, first.tail()
+    ends = log.committed()
+
+    log.reader(start="17")
+
+    expected = {(partition, offset) for partition, end in ends.items() for offset in range(17, end)}
+    eventually(lambda: set(log.seen(1)) >= expected, 60, lambda: log.readers[-1].tail(4000))
+    assert set(log.seen(1)) == expected
+
+
+def main(broker: str, topic: str, group: str, output: str, **options: str) -> None:
+    """Read `topic` in record batches and write what was seen to `output`, a line for each record."""
+    delay = float(options.get("delay", 0))
+    fail_at = int(options.get("fail_at", -1))
+    start = options.get("start")
+    app = record_batch_app(
+        group,
+        broker=broker,
+        batch_records=100,
+        session_timeout_seconds=6,
+        commit_interval_seconds=0.3,
+        start_offset=None if start is None else lambda _topic, _partition: int(start),
+    )
+    turn = asyncio.Lock()
+
+    async def read(stream: Any) -> None:
+        async for event in stream.events():
+            async with turn:
+                batch = event.value
+                if any((record.partition, record.offset) == (0, fail_at) for record in batch):
+                    raise RuntimeError("told to fail")
+                await asyncio.sleep(delay)
+                seen.write(b"".join(b"%d %d\n" % (record.partition, record.offset) for record in batch))
+                acknowledge(event)
+
+    async def finish_the_batch_in_hand(*_: Any, **__: Any) -> None:
+        async with turn:
+            await app.consumer.commit()
+
+    app.agent(batch_topic(app, topic), name="read")(read)
+    app.on_partitions_revoked.connect(finish_the_batch_in_hand)
+    app.on_before_shutdown.connect(finish_the_batch_in_hand)
+    with Path(output).open("ab", buffering=0) as seen:
+        faust.Worker(app, loglevel="INFO").execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main(**dict(argument.split("=", 1) for argument in sys.argv[1:]))

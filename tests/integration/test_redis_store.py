@@ -1,0 +1,327 @@
+"""What is true of the feature store in Redis alone: its keys, its times to live, its size, its failures."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from stream.adapters.redis_store import RedisStore
+from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
+from stream.errors import FencedError, InfrastructureError
+from tests.services.redis_server import RedisServer
+from tests.services.waiting import eventually
+
+pytestmark = pytest.mark.service("redis")
+
+PENDING_TTL = timedelta(days=35)
+STATE_TTL = timedelta(days=60)
+Open = Callable[..., RedisStore]
+
+
+@pytest.fixture
+def open_store() -> Iterator[Open]:
+    with ExitStack() as stores:
+
+        def make(url: str, *, timeout_seconds: float = 5.0) -> RedisStore:
+            store = RedisStore(
+                url,
+                namespace="fraud",
+                pending_ttl=PENDING_TTL,
+                state_ttl=STATE_TTL,
+                timeout_seconds=timeout_seconds,
+            )
+            stores.callback(store.close)
+            return store
+
+        yield make
+
+
+@pytest.fixture
+def store(open_store: Open, redis_url: str) -> RedisStore:
+    return open_store(redis_url)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Any]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+class TestFormat:
+    """The golden keys and values of docs/redis-format.md, read as another client would read them."""
+
+    def test_what_a_scorer_writes(self, store: RedisStore, client: Any) -> None:
+        store.commit(store.take_partition(3), 41, {"c1": b"\x93state"}, {"t1": b"\x9drecord"})
+        assert _strings(client) == {
+            b"fraud:{3}:f": b"1",
+            b"fraud:{3}:w": b"41",
+            b"fraud:{3}:c:c1": b"\x93state",
+            b"fraud:{3}:p:t1": b"\x9drecord",
+        }
+
+    def test_what_the_learner_writes(self, store: RedisStore, client: Any) -> None:
+        store.take_learner()
+        token, _ = store.take_learner()
+        store.commit_labels(
+            token, 9, {("terminal", "x"): b"shop", ("customer", "x"): b"person"}, {"t1": b"v"}
+        )
+        assert _strings(client) == {
+            b"fraud:{learner}:f": b"2",
+            b"fraud:{learner}:w": b"9",
+            b"fraud:{learner}:t:x": b"shop",
+            b"fraud:{learner}:c:x": b"person",
+            b"fraud:{learner}:v:t1": b"v",
+        }
+
+    def test_what_models_leave(self, store: RedisStore, client: Any) -> None:
+        token, _ = store.take_learner()
+        store.publish(token, b"roster", {"m1": b"one", "m2": b"two"})
+        for number in range(5):
+            store.save_checkpoint(token, b"%d" % number)
+        assert client.smembers("fraud:{learner}:s") == {b"m1", b"m2"}
+        client.delete("fraud:{learner}:s")
+        assert _strings(client) == {
+            b"fraud:{learner}:f": b"1",
+            b"fraud:{learner}:r": b"roster",
+            b"fraud:{learner}:n": b"1",
+            b"fraud:{learner}:s:m1": b"one",
+            b"fraud:{learner}:s:m2": b"two",
+            b"fraud:{learner}:k:0": b"4",
+            b"fraud:{learner}:k:1": b"3",
+            b"fraud:{learner}:k:2": b"2",
+        }
+
+    def test_only_what_grows_expires(self, store: RedisStore, client: Any) -> None:
+        store.commit(store.take_partition(3), 41, {"c1": b"state"}, {"t1": b"record"})
+        token, _ = store.take_learner()
+        store.commit_labels(
+            token, 9, {("terminal", "x"): b"shop", ("customer", "x"): b"person"}, {"t1": b"v"}
+        )
+        store.publish(token, b"roster", {"m1": b"one"})
+        store.save_checkpoint(token, b"checkpoint")
+        expiring = {key for key in client.scan_iter() if client.pttl(key) != -1}
+        for ttl, keys in [
+            (STATE_TTL, {b"fraud:{3}:c:c1", b"fraud:{learner}:t:x", b"fraud:{learner}:c:x"}),
+            (PENDING_TTL, {b"fraud:{3}:p:t1", b"fraud:{learner}:v:t1"}),
+        ]:
+            expiring -= keys
+            for key in keys:
+                assert ttl - timedelta(minutes=1) < timedelta(milliseconds=client.pttl(key)) <= ttl
+        assert expiring == set()
+
+    def test_writing_again_begins_the_time_to_live_anew(self, store: RedisStore, client: Any) -> None:
+        keys = ["fraud:{3}:c:c1", "fraud:{3}:p:t1", "fraud:{learner}:t:x", "fraud:{learner}:v:t1"]
+        tenure, (token, _) = store.take_partition(3), store.take_learner()
+        for offset in range(2):
+            tenure = store.commit(tenure, offset, {"c1": b"state"}, {"t1": b"record"})
+            store.commit_labels(token, offset, {("terminal", "x"): b"shop"}, {"t1": b"v"})
+            assert min(client.pttl(key) for key in keys) > 60_000
+            for key in keys:
+                client.pexpire(key, 60_000)
+
+    def test_a_retired_snapshot_is_given_some_minutes_and_one_that_comes_back_is_kept(
+        self, store: RedisStore, client: Any
+    ) -> None:
+        token, _ = store.take_learner()
+        store.publish(token, b"first", {"m1": b"one", "m2": b"two"})
+        store.publish(token, b"second", {"m2": b"two"})
+        left = timedelta(milliseconds=client.pttl("fraud:{learner}:s:m1"))
+        assert RETIRED_SNAPSHOT_TTL - timedelta(minutes=1) < left <= RETIRED_SNAPSHOT_TTL
+        assert client.pttl("fraud:{learner}:s:m2") == -1
+        store.publish(token, b"third", {"m1": b"one"})
+        assert client.pttl("fraud:{learner}:s:m1") == -1
+        assert client.smembers("fraud:{learner}:s") == {b"m1"}
+
+    def test_what_a_replaced_learner_uploaded_is_not_left_for_ever(
+        self, store: RedisStore, client: Any
+    ) -> None:
+        zombie, _ = store.take_learner()
+        token, _ = store.take_learner()
+        store.publish(token, b"roster", {"m1": b"one"})
+        with pytest.raises(FencedError):
+            store.publish(zombie, b"zombie", {"m1": b"zombie"})
+        with pytest.raises(FencedError):
+            store.save_checkpoint(zombie, b"zombie")
+        left_over = client.keys("*:x:*")
+        assert len(left_over) == 2
+        assert all(0 < client.pttl(key) <= 600_000 for key in left_over)
+        assert client.pttl("fraud:{learner}:s:m1") == -1
+
+    def test_a_stored_value_costs_at_most_128_bytes_more_than_itself(
+        self, store: RedisStore, client: Any
+    ) -> None:
+        """As MEMORY USAGE counts it, whatever the allocator; names as long as those of the recorded data."""
+        pending = {str(1_000_000 + i): b"p" * 170 for i in range(100)}
+        store.commit(store.take_partition(3), 99, {"4711": b"s" * 250}, pending)
+        assert client.memory_usage("fraud:{3}:c:4711") <= 250 + 128
+        assert max(client.memory_usage(f"fraud:{{3}}:p:{id_}") for id_ in pending) <= 170 + 128
+
+
+class TestFailure:
+    def test_scripts_that_redis_forgot_are_sent_again(self, store: RedisStore, client: Any) -> None:
+        tenure, (token, _) = store.take_partition(0), store.take_learner()
+        for offset in range(2):
+            client.script_flush()
+            tenure = store.commit(tenure, offset, {}, {"t1": b"%d" % offset})
+            store.commit_labels(token, offset, {}, {})
+            store.publish(token, b"roster", {"m1": b"one"})
+            store.save_checkpoint(token, b"%d" % offset)
+        assert store.find_pending(["t1"], 1) == {"t1": b"1"}
+        assert list(store.checkpoints()) == [b"1", b"0"]
+
+    def test_a_connection_that_was_cut_while_idle_is_not_noticed(
+        self, store: RedisStore, client: Any
+    ) -> None:
+        tenure = store.take_partition(0)
+        for offset in range(3):
+            client.client_kill_filter(_type="normal", skipme=True)
+            tenure = store.commit(tenure, offset, {}, {})
+        assert store.transactions_done(1) == {0: 2}
+
+    def test_goes_on_when_redis_comes_back(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server = redis_server()
+        store = open_store(server.url)
+        store.take_partition(0)
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(InfrastructureError, match=r"taking partition 0 failed: .* is away; start it"):
+                store.take_partition(0)
+        server.start()
+        assert store.take_partition(0).watermark == -1
+
+    def test_a_redis_that_lost_its_data_refuses_the_commits_of_before(
+        self, store: RedisStore, client: Any
+    ) -> None:
+        tenure = store.commit(store.take_partition(0), 5, {}, {})
+        client.flushdb()
+        with pytest.raises(FencedError, match="token 1 was presented, the newest is none"):
+            store.commit(tenure, 6, {"c1": b"state"}, {})
+        store.take_partition(0)
+        with pytest.raises(FencedError, match="stands at offset -1"):
+            store.commit(tenure, 6, {"c1": b"state"}, {})
+        assert store.load(0, ["c1"], [], []).customers == {}
+
+    def test_a_hung_redis_is_given_up_in_time(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server = redis_server()
+        store = open_store(server.url, timeout_seconds=0.2)
+        tenure = store.take_partition(0)
+        with redis.Redis.from_url(server.url) as client:
+            client.client_pause(60_000, all=True)
+            with pytest.raises(InfrastructureError, match=r"did not answer within 0\.2 s"):
+                store.commit(tenure, 0, {"c1": b"state"}, {})
+
+    def test_a_full_redis_refuses_whole_batches_and_takes_them_later(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server = redis_server("--maxmemory-policy", "noeviction")
+        store = open_store(server.url)
+        tenure, (token, _) = store.take_partition(0), store.take_learner()
+        store.publish(token, b"first", {"m1": b"one"})
+        pending = {f"t{i}": b"p" * 170 for i in range(500)}
+        writes: list[Callable[[], object]] = [
+            store.check,
+            lambda: store.commit(tenure, 499, {"c1": b"state"}, pending),
+            lambda: store.commit_labels(token, 9, {("terminal", "x"): b"shop"}, {"t1": b"v"}),
+            lambda: store.publish(token, b"second", {"m2": b"two"}),
+            lambda: store.publish(token, b"second", {}),
+            lambda: store.save_checkpoint(token, b"checkpoint"),
+        ]
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", 100_000)
+            for write in writes:
+                with pytest.raises(InfrastructureError, match="is full; raise its maxmemory"):
+                    write()
+            assert store.load(0, ["c1"], [("terminal", "x")], [*pending]) == ({}, {}, {}, 1)
+            assert (store.roster(), store.snapshot("m1")) == (b"first", b"one")
+            assert client.pttl("fraud:{learner}:s:m1") == -1
+            assert (store.transactions_done(1), store.labels_done()) == ({0: -1}, -1)
+            client.config_set("maxmemory", 0)
+            for write in writes:
+                write()
+        assert store.load(0, [], [], [*pending]).pending == pending
+
+    def test_redis_filling_up_in_the_middle_of_a_batch_does_not_split_it(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server = redis_server("--maxmemory-policy", "noeviction")
+        store = open_store(server.url)
+        tenure = store.take_partition(0)
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", client.info("memory")["used_memory"] + 2_000_000)
+            with suppress(InfrastructureError):
+                for batch in range(100):
+                    pending = {f"t{batch}-{i}": b"p" * 170 for i in range(500)}
+                    tenure = store.commit(tenure, tenure.watermark + 500, {}, pending)
+            assert 0 < batch < 99
+            assert store.transactions_done(1) == {0: tenure.watermark}
+            assert client.dbsize() == 2 + tenure.watermark + 1
+
+    def test_an_upload_that_is_gone_when_it_is_needed_changes_nothing(
+        self, store: RedisStore, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        token, _ = store.take_learner()
+        store.publish(token, b"first", {"m1": b"one"})
+        store.save_checkpoint(token, b"checkpoint")
+        run = store._redis.run
+
+        def lose_uploads_and_run(*arguments: Any) -> Any:
+            client.delete(*client.scan_iter("*:x:*"))
+            return run(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store._redis, "run", lose_uploads_and_run)
+            with pytest.raises(InfrastructureError, match=r"publishing a roster failed: .*; do it again"):
+                store.publish(token, b"second", {"m1": b"newer", "m2": b"two"})
+            with pytest.raises(InfrastructureError, match=r"saving a checkpoint failed: .*; do it again"):
+                store.save_checkpoint(token, b"newer")
+        assert (store.roster(), store.snapshot("m1"), store.snapshot("m2")) == (b"first", b"one", None)
+        assert list(store.checkpoints()) == [b"checkpoint"]
+        assert store.publish(token, b"second", {"m1": b"newer"}) == 2
+
+    def test_a_read_only_replica_refuses_every_write_and_can_be_read(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        primary, replica = redis_server("--repl-diskless-sync-delay", "0"), redis_server()
+        at_primary, store = open_store(primary.url), open_store(replica.url)
+        tenure, (token, _) = at_primary.take_partition(0), at_primary.take_learner()
+        tenure = at_primary.commit(tenure, 7, {"c1": b"state"}, {})
+        with redis.Redis.from_url(replica.url) as client:
+            client.replicaof("127.0.0.1", primary.port)
+            eventually(lambda: client.info("replication")["master_link_status"] == "up")
+        eventually(lambda: store.transactions_done(1) == {0: 7})
+        assert store.load(0, ["c1"], [], []).customers == {"c1": b"state"}
+        writes: list[Callable[[], object]] = [
+            store.check,
+            lambda: store.take_partition(0),
+            lambda: store.commit(tenure, 8, {}, {}),
+            lambda: store.commit_labels(token, 9, {}, {}),
+            lambda: store.publish(token, b"roster", {}),
+            lambda: store.save_checkpoint(token, b"checkpoint"),
+        ]
+        for write in writes:
+            with pytest.raises(InfrastructureError, match="is a read-only replica; point FRAUD_REDIS at"):
+                write()
+
+    def test_a_wrong_password_is_said_and_not_shown(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server = redis_server()
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("requirepass", "correct-horse")
+        for user in ("", ":hunter2@"):
+            store = open_store(f"redis://{user}127.0.0.1:{server.port}/0")
+            with pytest.raises(InfrastructureError, match="check user and password in FRAUD_REDIS") as caught:
+                store.check()
+            assert "hunter2" not in str(caught.value)
+        open_store(f"redis://:correct-horse@127.0.0.1:{server.port}/0").check()
+
+
+def _strings(client: Any) -> dict[bytes, bytes]:
+    return {key: client.get(key) for key in client.scan_iter()}

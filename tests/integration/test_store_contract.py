@@ -1,0 +1,536 @@
+"""What every feature store promises (``stream.ports``): the in-memory one, Redis, and a Redis Cluster's node.
+
+The twin that tests and backtests run on passes the same suite as the real thing, so that it cannot lie. The
+cluster's node refuses whatever touches two hash slots at once.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import timedelta
+from itertools import count
+from threading import Barrier
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream.adapters.memory import InMemoryStore
+from stream.adapters.redis_store import RedisStore
+from stream.adapters.retention import CHECKPOINTS_KEPT
+from stream.errors import FencedError
+from stream.ports import LearnerStore, Progress, RiskKey, ScorerStore, Tenure, Token
+from tests.services.process import free_port
+from tests.services.redis_server import RedisServer
+from tests.services.waiting import eventually
+
+Store = InMemoryStore | RedisStore
+OpenStore = Callable[..., Store]
+"""Opens an empty store; keyword arguments are its times to live."""
+
+EXAMPLES = settings(
+    max_examples=60,
+    deadline=None,
+    # A store of its own for each example, from a factory that the examples share.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+DAY = timedelta(days=1)
+
+_NUMBERS = count(1)
+
+# What an upstream may call its customers: also what has a meaning in a key.
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)
+
+
+@pytest.fixture(scope="module")
+def _cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a Redis Cluster's only node."""
+    server = RedisServer(
+        tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes", "--cluster-port", str(free_port())
+    )
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+            eventually(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("redis", marks=pytest.mark.service("redis")),
+        pytest.param("cluster", marks=pytest.mark.service("redis")),
+    ]
+)
+def open_store(request: pytest.FixtureRequest) -> Iterator[OpenStore]:
+    if request.param == "memory":
+        yield InMemoryStore
+        return
+    url = request.getfixturevalue("redis_url" if request.param == "redis" else "_cluster_url")
+    with ExitStack() as stores:
+        yield _redis_stores(url, stores)
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> Store:
+    return open_store()
+
+
+def _redis_stores(url: str, stores: ExitStack) -> OpenStore:
+    def make(pending_ttl: timedelta = DAY, state_ttl: timedelta = DAY) -> RedisStore:
+        store = RedisStore(
+            url, namespace=f"contract{next(_NUMBERS)}", pending_ttl=pending_ttl, state_ttl=state_ttl
+        )
+        stores.callback(store.close)
+        return store
+
+    return make
+
+
+def _pass_for(scorer: ScorerStore, learner: LearnerStore, progress: Progress) -> None:
+    """Take a store for each of what it is; only a type checker looks."""
+
+
+def test_an_open_store_is_ready_for_all_it_serves(store: Store) -> None:
+    _pass_for(store, store, store)
+    store.check()
+    store.check()
+
+
+class TestScorer:
+    def test_a_new_partition_stands_before_its_first_offset(self, store: Store) -> None:
+        assert store.take_partition(2).watermark == -1
+        assert store.transactions_done(3) == {0: -1, 1: -1, 2: -1}
+
+    def test_loads_what_was_committed_and_nothing_else(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        store.commit(tenure, 1, {"c1": b"one", "c2": b"two"}, {"t1": b"first", "t2": b"second"})
+        loaded = store.load(0, ["c2", "c3"], [("terminal", "x")], ["t3", "t1"])
+        assert loaded == ({"c2": b"two"}, {}, {"t1": b"first"}, 0)
+
+    def test_loads_nothing_when_asked_for_nothing(self, store: Store) -> None:
+        assert store.load(0, [], [], []) == ({}, {}, {}, 0)
+
+    def test_an_identifier_may_be_asked_for_twice(self, store: Store) -> None:
+        store.commit(store.take_partition(0), 0, {"c1": b"one"}, {"t1": b"first"})
+        loaded = store.load(0, ["c1", "c0", "c1"], [], ["t1", "t1"])
+        assert (loaded.customers, loaded.pending) == ({"c1": b"one"}, {"t1": b"first"})
+
+    def test_a_partition_does_not_see_anothers_customers(self, store: Store) -> None:
+        store.commit(store.take_partition(0), 0, {"c1": b"one"}, {"t1": b"first"})
+        assert store.load(1, ["c1"], [], ["t1"]) == ({}, {}, {}, 0)
+
+    @EXAMPLES
+    @given(
+        customers=st.dictionaries(IDS, st.binary(max_size=300), max_size=8),
+        pending=st.dictionaries(IDS, st.binary(max_size=300), max_size=8),
+    )
+    def test_returns_any_bytes_under_any_identifier(
+        self, open_store: OpenStore, customers: dict[str, bytes], pending: dict[str, bytes]
+    ) -> None:
+        store = open_store()
+        store.commit(store.take_partition(0), 0, customers, pending)
+        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0)
+        assert store.find_pending([*pending], 1) == pending
+
+    def test_a_commit_moves_the_watermark(self, store: Store) -> None:
+        tenure = store.commit(store.take_partition(1), 499, {}, {})
+        assert tenure.watermark == 499
+        assert store.transactions_done(2) == {0: -1, 1: 499}
+        assert store.commit(tenure, 999, {}, {}).watermark == 999
+
+    def test_a_commit_takes_the_largest_batch(self, store: Store) -> None:
+        customers = {f"c{i}": b"s" * 250 for i in range(5_000)}
+        pending = {f"t{i}": b"p" * 170 for i in range(5_000)}
+        store.commit(store.take_partition(0), 4_999, customers, pending)
+        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0)
+
+    def test_repeating_a_commit_succeeds_and_changes_nothing(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        first = store.commit(tenure, 7, {"c1": b"one"}, {"t1": b"first"})
+        assert store.commit(tenure, 7, {"c1": b"other"}, {"t1": b"other", "t2": b"new"}) == first
+        assert store.load(0, ["c1"], [], ["t1", "t2"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0)
+        assert store.transactions_done(1) == {0: 7}
+
+    @pytest.mark.parametrize("watermark", [3, 7])
+    def test_a_redelivered_batch_leaves_the_watermark(self, store: Store, watermark: int) -> None:
+        tenure = store.commit(store.take_partition(0), 7, {"c1": b"one"}, {})
+        assert store.commit(tenure, watermark, {}, {"t1": b"again"}) == tenure
+        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"again"}, 0)
+        assert store.transactions_done(1) == {0: 7}
+
+    def test_whoever_takes_over_finds_where_the_other_stood(self, store: Store) -> None:
+        first = store.commit(store.take_partition(0), 41, {"c1": b"one"}, {})
+        second = store.take_partition(0)
+        assert second.watermark == 41
+        assert second.token > first.token
+
+    @pytest.mark.parametrize("watermark", [7, 9], ids=["redelivered", "new"])
+    def test_a_worker_that_was_replaced_writes_nothing(self, store: Store, watermark: int) -> None:
+        zombie = store.commit(store.take_partition(0), 7, {"c1": b"one"}, {})
+        store.take_partition(0)
+        with pytest.raises(FencedError, match=r"^partition 0 has been taken over: token 1 .* newest is 2;"):
+            store.commit(zombie, watermark, {"c1": b"zombie"}, {"t1": b"zombie"})
+        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0)
+        assert store.transactions_done(1) == {0: 7}
+
+    def test_repeating_the_commit_of_a_worker_that_was_replaced_is_refused(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        store.commit(tenure, 7, {}, {})
+        store.take_partition(0)
+        with pytest.raises(FencedError):
+            store.commit(tenure, 7, {}, {})
+
+    @pytest.mark.parametrize("watermark", [2, 5, 9])
+    def test_a_tenure_from_before_the_stored_watermark_is_refused(self, store: Store, watermark: int) -> None:
+        tenure = store.take_partition(0)
+        early = store.commit(tenure, 3, {}, {})
+        store.commit(early, 7, {"c1": b"one"}, {})
+        with pytest.raises(FencedError, match=r"partition 0 stands at offset 7 .* not at 3"):
+            store.commit(early, watermark, {"c1": b"late"}, {"t1": b"late"})
+        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0)
+
+    @pytest.mark.parametrize("watermark", [5, 6, 9])
+    def test_a_tenure_from_beyond_the_stored_watermark_is_refused(self, store: Store, watermark: int) -> None:
+        """So it is when the store has lost its latest writes, in a fail-over say."""
+        tenure = store.commit(store.take_partition(0), 5, {}, {})
+        with pytest.raises(FencedError, match=r"partition 0 stands at offset 5 .* not at 8"):
+            store.commit(tenure._replace(watermark=8), watermark, {}, {"t1": b"record"})
+        assert store.find_pending(["t1"], 1) == {}
+
+    def test_a_commit_without_having_taken_the_partition_is_refused(self, store: Store) -> None:
+        with pytest.raises(FencedError):
+            store.commit(Tenure(0, Token(1), -1), 0, {}, {})
+
+    def test_partitions_are_taken_one_by_one(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        store.take_partition(1)
+        store.take_learner()
+        assert store.commit(tenure, 0, {}, {}).watermark == 0
+
+    def test_of_workers_racing_for_a_partition_one_writes_on(self, store: Store) -> None:
+        workers = 8
+        start = Barrier(workers)
+
+        def work(number: int) -> Token | None:
+            start.wait()
+            tenure = store.take_partition(0)
+            try:
+                for _ in range(20):
+                    customers = {f"c{number}": b"%d" % tenure.watermark}
+                    tenure = store.commit(tenure, tenure.watermark + 1, customers, {})
+            except FencedError:
+                return None
+            return tenure.token
+
+        with ThreadPoolExecutor(workers) as pool:
+            finished = [token for token in pool.map(work, range(workers)) if token is not None]
+        newest = store.take_partition(0)
+        assert max(finished) == newest.token - 1
+        assert newest.watermark >= 19
+
+
+class TestLearner:
+    def test_a_new_learner_stands_before_its_first_label(self, store: Store) -> None:
+        _, watermark = store.take_learner()
+        assert watermark == store.labels_done() == -1
+
+    def test_finds_pending_records_in_whichever_partition(self, store: Store) -> None:
+        for partition in range(3):
+            store.commit(store.take_partition(partition), 0, {}, {f"t{partition}": b"in %d" % partition})
+        found = store.find_pending(["t0", "t1", "t2", "t9"], 3)
+        assert found == {"t0": b"in 0", "t1": b"in 1", "t2": b"in 2"}
+        assert store.find_pending(["t2"], 2) == {}
+        assert store.find_pending([], 3) == {}
+
+    def test_finds_what_was_committed(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        risks: dict[RiskKey, bytes] = {("terminal", "x"): b"shop", ("customer", "x"): b"person"}
+        store.commit_labels(token, 4, risks, {"t1": b"fraud"})
+        assert store.find_risks([*risks, ("terminal", "y")]) == risks
+        assert store.find_verdicts(["t1", "t2"]) == {"t1": b"fraud"}
+        assert store.find_risks([]) == {}
+        assert store.find_verdicts([]) == {}
+
+    def test_scorers_of_every_partition_load_the_risks(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        store.commit_labels(token, 4, {("terminal", "x"): b"shop", ("customer", "c1"): b"person"}, {})
+        for partition in range(3):
+            loaded = store.load(partition, ["c1"], [("customer", "c1"), ("terminal", "c1")], [])
+            assert loaded == ({}, {("customer", "c1"): b"person"}, {}, 0)
+
+    def test_a_commit_takes_the_largest_batch(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        risks: dict[RiskKey, bytes] = {("terminal", f"x{i}"): b"r" * 90 for i in range(10_000)}
+        verdicts = {f"t{i}": b"v" * 20 for i in range(5_000)}
+        store.commit_labels(token, 4_999, risks, verdicts)
+        assert store.find_risks([*risks]) == risks
+        assert store.find_verdicts([*verdicts]) == verdicts
+
+    def test_the_watermark_only_moves_forward(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        for watermark, stands in [(10, 10), (10, 10), (4, 10), (11, 11)]:
+            store.commit_labels(token, watermark, {}, {"t1": b"%d" % watermark})
+            assert store.labels_done() == stands
+        assert store.take_learner()[1] == 11
+
+    def test_repeating_a_commit_changes_nothing(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        for _ in range(2):
+            store.commit_labels(token, 4, {("terminal", "x"): b"shop"}, {"t1": b"fraud"})
+            assert store.find_risks([("terminal", "x")]) == {("terminal", "x"): b"shop"}
+            assert store.find_verdicts(["t1"]) == {"t1": b"fraud"}
+            assert store.labels_done() == 4
+
+    def test_a_learner_that_was_replaced_writes_nothing(self, store: Store) -> None:
+        zombie, _ = store.take_learner()
+        store.commit_labels(zombie, 3, {("terminal", "x"): b"shop"}, {})
+        store.publish(zombie, b"roster", {"m1": b"model"})
+        store.save_checkpoint(zombie, b"checkpoint")
+        store.take_learner()
+        writes: list[Callable[[], object]] = [
+            lambda: store.commit_labels(zombie, 9, {("terminal", "x"): b"zombie"}, {"t1": b"zombie"}),
+            lambda: store.commit_labels(zombie, 3, {("terminal", "x"): b"zombie"}, {}),
+            lambda: store.publish(zombie, b"zombie", {"m1": b"zombie", "m2": b"zombie"}),
+            lambda: store.save_checkpoint(zombie, b"zombie"),
+        ]
+        for write in writes:
+            with pytest.raises(FencedError, match=r"^the learner's role has been taken over: token 1 "):
+                write()
+        assert store.find_risks([("terminal", "x")]) == {("terminal", "x"): b"shop"}
+        assert store.find_verdicts(["t1"]) == {}
+        assert (store.labels_done(), store.roster()) == (3, b"roster")
+        assert (store.snapshot("m1"), store.snapshot("m2")) == (b"model", None)
+        assert store.load(0, [], [], []).roster_revision == 1
+        assert list(store.checkpoints()) == [b"checkpoint"]
+
+
+class TestModels:
+    def test_there_is_no_roster_before_the_first(self, store: Store) -> None:
+        assert store.roster() is None
+        assert store.snapshot("m1") is None
+        assert store.load(0, [], [], []).roster_revision == 0
+
+    def test_a_published_roster_is_read_with_its_snapshots(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        revision = store.publish(token, b"roster", {"m1": b"one", "m2": b""})
+        assert revision > 0
+        assert store.roster() == b"roster"
+        assert [store.snapshot(name) for name in ("m1", "m2", "m3")] == [b"one", b"", None]
+        assert store.load(3, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, revision)
+
+    def test_every_roster_has_a_revision_of_its_own(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        revisions = [store.publish(token, b"roster", {}) for _ in range(3)]
+        assert revisions == sorted(set(revisions))
+        assert store.load(0, [], [], []).roster_revision == revisions[-1]
+
+    def test_a_retired_snapshot_stays_readable_for_those_half_way_through_loading_it(
+        self, store: Store
+    ) -> None:
+        token, _ = store.take_learner()
+        store.publish(token, b"first", {"m1": b"one", "m2": b"two"})
+        store.publish(token, b"second", {"m2": b"two, later"})
+        assert store.roster() == b"second"
+        assert (store.snapshot("m1"), store.snapshot("m2")) == (b"one", b"two, later")
+
+    def test_a_retired_snapshot_may_come_back(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        for names in (["m1"], ["m2"], ["m1", "m2"], ["m1"]):
+            store.publish(token, b"roster", {name: name.encode() for name in names})
+            assert [store.snapshot(name) for name in names] == [name.encode() for name in names]
+
+    def test_checkpoints_come_newest_first_and_only_the_last_few(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        assert list(store.checkpoints()) == []
+        saved = [b"checkpoint %d" % number for number in range(CHECKPOINTS_KEPT + 2)]
+        for number, checkpoint in enumerate(saved, start=1):
+            store.save_checkpoint(token, checkpoint)
+            assert list(store.checkpoints()) == saved[:number][::-1][:CHECKPOINTS_KEPT]
+
+    def test_a_checkpoint_may_be_large(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        checkpoint = bytes(range(256)) * 4 * 16_384
+        store.save_checkpoint(token, checkpoint)
+        assert next(store.checkpoints()) == checkpoint
+
+    def test_checkpoints_outlive_the_learner_that_saved_them(self, store: Store) -> None:
+        token, _ = store.take_learner()
+        store.save_checkpoint(token, b"its")
+        successor, _ = store.take_learner()
+        assert list(store.checkpoints()) == [b"its"]
+        store.save_checkpoint(successor, b"mine")
+        assert list(store.checkpoints()) == [b"mine", b"its"]
+
+
+def test_what_is_not_written_any_more_is_forgotten_in_its_time(open_store: OpenStore) -> None:
+    brief = timedelta(milliseconds=40)
+    short_pending, short_state = (
+        open_store(pending_ttl=brief, state_ttl=DAY),
+        open_store(pending_ttl=DAY, state_ttl=brief),
+    )
+    for store in (short_pending, short_state):
+        store.commit(store.take_partition(0), 5, {"c1": b"state"}, {"t1": b"record"})
+        store.commit_labels(store.take_learner()[0], 6, {("terminal", "x"): b"shop"}, {"t1": b"fraud"})
+    eventually(lambda: not short_pending.load(0, [], [], ["t1"]).pending, timeout=5)
+    eventually(lambda: not short_pending.find_verdicts(["t1"]), timeout=5)
+    eventually(lambda: not short_state.load(0, ["c1"], [], []).customers, timeout=5)
+    eventually(lambda: not short_state.find_risks([("terminal", "x")]), timeout=5)
+    assert short_pending.load(0, ["c1"], [("terminal", "x")], []).customers == {"c1": b"state"}
+    assert short_pending.find_risks([("terminal", "x")]) == {("terminal", "x"): b"shop"}
+    assert short_state.load(0, [], [], ["t1"]).pending == {"t1": b"record"}
+    assert short_state.find_verdicts(["t1"]) == {"t1": b"fraud"}
+    for store in (short_pending, short_state):
+        assert (store.transactions_done(1), store.labels_done()) == ({0: 5}, 6)
+
+
+class _Worker:
+    """A scorer reduced to its bookkeeping: it counts each customer's transactions."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.tenure = store.take_partition(0)
+
+    def process(self, log: list[str], start: int, stop: int, *, answers_lost: int = 0) -> None:
+        """Count the records of `log` from `start` to before `stop`, some of them for the second time."""
+        new = [(offset, log[offset]) for offset in range(start, stop) if offset > self.tenure.watermark]
+        stored = self.store.load(0, [customer for _, customer in new], [], []).customers
+        counts = {customer: int(stored.get(customer, b"0")) for _, customer in new}
+        for _, customer in new:
+            counts[customer] += 1
+        states = {customer: b"%d" % number for customer, number in counts.items()}
+        pending = {f"t{offset}": customer.encode() for offset, customer in new}
+        tenure = self.tenure
+        for _ in range(1 + answers_lost):
+            self.tenure = self.store.commit(tenure, stop - 1, states, pending)
+
+
+@EXAMPLES
+@given(data=st.data())
+def test_every_transaction_counts_once_whatever_is_killed_repeated_or_redelivered(
+    open_store: OpenStore, data: st.DataObject
+) -> None:
+    store = open_store()
+    log = data.draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=30))
+    owner, zombies = _Worker(store), list[_Worker]()
+    position = 0
+    while position < len(log):
+        fault = data.draw(st.sampled_from(["none", "none", "lost answers", "redelivery", "takeover"]))
+        if fault == "takeover":
+            zombies.append(owner)
+            owner = _Worker(store)
+        # Kafka delivers again from the last acknowledged offset, which may lie before the watermark.
+        start = data.draw(st.integers(0, position)) if fault in ("redelivery", "takeover") else position
+        stop = data.draw(st.integers(start + 1, min(start + 8, len(log))))
+        for zombie in zombies:
+            with pytest.raises(FencedError):
+                zombie.process(log, position, len(log))
+        owner.process(log, start, stop, answers_lost=2 if fault == "lost answers" else 0)
+        position = max(position, stop)
+    naive = {customer: b"%d" % log.count(customer) for customer in log}
+    assert store.load(0, [*naive], [], []).customers == naive
+    assert store.find_pending([f"t{i}" for i in range(len(log))], 1) == {
+        f"t{i}": customer.encode() for i, customer in enumerate(log)
+    }
+    assert store.transactions_done(1) == {0: len(log) - 1}
+
+
+SMALL_IDS = st.sampled_from(["a", "b", "c"])
+VALUES = st.binary(max_size=3)
+TURNS = st.integers(0, 5)
+"""Whose tenure or token: the newest is 0."""
+RISK_KEYS = st.tuples(st.sampled_from(["terminal", "customer"]), SMALL_IDS)
+OPERATIONS = st.one_of(
+    st.tuples(st.just("take_partition"), st.integers(0, 2)),
+    st.tuples(
+        st.just("commit"),
+        TURNS,
+        st.integers(-2, 4),
+        st.dictionaries(SMALL_IDS, VALUES),
+        st.dictionaries(SMALL_IDS, VALUES),
+    ),
+    st.tuples(st.just("take_learner")),
+    st.tuples(
+        st.just("commit_labels"),
+        TURNS,
+        st.integers(0, 9),
+        st.dictionaries(RISK_KEYS, VALUES),
+        st.dictionaries(SMALL_IDS, VALUES),
+    ),
+    st.tuples(st.just("publish"), TURNS, VALUES, st.dictionaries(SMALL_IDS, VALUES)),
+    st.tuples(st.just("save_checkpoint"), TURNS, VALUES),
+)
+
+
+class _Client:
+    """Whoever uses a store: keeps every tenure and token it was ever given."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.tenures = [store.take_partition(0)]
+        self.tokens = [store.take_learner()[0]]
+
+    def do(self, name: str, *arguments: Any) -> object:
+        """Do one thing; return what came of it, and everything that is stored afterwards."""
+        try:
+            answer: object = getattr(self, name)(*arguments)
+        except FencedError as error:
+            answer = str(error)
+        return answer, self._everything()
+
+    def take_partition(self, partition: int) -> Tenure:
+        self.tenures.append(self.store.take_partition(partition))
+        return self.tenures[-1]
+
+    def commit(self, turn: int, step: int, customers: dict[str, bytes], pending: dict[str, bytes]) -> Tenure:
+        tenure = self.tenures[-1 - turn % len(self.tenures)]
+        self.tenures.append(self.store.commit(tenure, max(0, tenure.watermark + step), customers, pending))
+        return self.tenures[-1]
+
+    def take_learner(self) -> tuple[Token, int]:
+        taken = self.store.take_learner()
+        self.tokens.append(taken[0])
+        return taken
+
+    def commit_labels(
+        self, turn: int, watermark: int, risks: dict[RiskKey, bytes], verdicts: dict[str, bytes]
+    ) -> None:
+        self.store.commit_labels(self._token(turn), watermark, risks, verdicts)
+
+    def publish(self, turn: int, roster: bytes, snapshots: dict[str, bytes]) -> int:
+        return self.store.publish(self._token(turn), roster, snapshots)
+
+    def save_checkpoint(self, turn: int, checkpoint: bytes) -> None:
+        self.store.save_checkpoint(self._token(turn), checkpoint)
+
+    def _token(self, turn: int) -> Token:
+        return self.tokens[-1 - turn % len(self.tokens)]
+
+    def _everything(self) -> object:
+        ids = ["a", "b", "c"]
+        risks: list[RiskKey] = [*(("terminal", id_) for id_ in ids), *(("customer", id_) for id_ in ids)]
+        return (
+            [self.store.load(partition, ids, risks, ids) for partition in range(3)],
+            self.store.find_pending(ids, 3).keys(),
+            self.store.find_verdicts(ids),
+            self.store.find_risks(risks),
+            self.store.roster(),
+            [self.store.snapshot(id_) for id_ in ids],
+            list(self.store.checkpoints()),
+            self.store.transactions_done(3),
+            self.store.labels_done(),
+        )
+
+
+@EXAMPLES
+@given(operations=st.lists(OPERATIONS, max_size=15))
+def test_any_sequence_of_operations_does_what_it_does_in_memory(
+    open_store: OpenStore, operations: list[tuple[Any, ...]]
+) -> None:
+    mine, twins = _Client(open_store()), _Client(InMemoryStore())
+    for operation in operations:
+        assert mine.do(*operation) == twins.do(*operation), operation

@@ -1,0 +1,100 @@
+"""A real Apache Kafka for tests: one KRaft node from the jars that install.sh fetches."""
+
+import shutil
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.services.process import Process, free_port
+
+JARS = Path(__file__).parents[2] / ".cache" / "kafka-4.1.0" / "libs"
+
+_CONFIGURATION = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={directory}/data
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+# Nobody else is coming.
+group.initial.rebalance.delay.ms=0
+# Tests of failing over should not wait for Kafka's least of 6 s.
+group.min.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=4194304
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+"""
+# Started for minutes on a small machine: the fast compiler alone and the small collector start quickest.
+_JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+
+
+class KafkaServer:
+    """A running broker.
+
+    Parameters
+    ----------
+    directory
+        Empty; holds its configuration, its data and its log.
+    java
+        How to start Java; a benchmark will want the full compiler and more memory.
+    """
+
+    def __init__(self, directory: Path, java: tuple[str, ...] = _JAVA) -> None:
+        self._java = (*java, _QUIET, "-cp", f"{JARS}/*")
+        self._directory = directory
+        self._configuration = directory / "server.properties"
+        port = free_port()
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._configuration.write_text(
+            _CONFIGURATION.format(port=port, controller_port=free_port(), directory=directory)
+        )
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        formatted = subprocess.run(
+            [
+                *self._java,
+                *("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._configuration)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert formatted.returncode == 0, f"StorageTool: {formatted.stdout}{formatted.stderr}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again perhaps: at the same address, with the data it had."""
+        self.process = Process(
+            [*self._java, "kafka.Kafka", str(self._configuration)], self._directory / "kafka.log"
+        )
+        self.process.await_ready(self.answers, timeout=90)
+
+    def answers(self) -> bool:
+        """Tell whether it answers a request for metadata."""
+        # The client's own complaints about a broker that is not there yet are no news.
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        try:
+            return bool(client.list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        self.process.terminate()
+
+    def discard(self) -> None:
+        """Stop it and remove its data, a few hundred megabytes perhaps."""
+        self.process.kill()
+        shutil.rmtree(self._directory / "data", ignore_errors=True)

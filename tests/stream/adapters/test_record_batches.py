@@ -1,0 +1,362 @@
+"""Record batches against Faust's real inner machinery, fed with fetches made up here: no broker."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import faust
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.structs import ConsumerRecord
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from stream.adapters.record_batches import (
+    FETCH_WAIT_MS,
+    RecordBatchConsumer,
+    RecordBatchTransport,
+    acknowledge,
+    batch_topic,
+    consumer_lag,
+    on_assignment,
+    overtaken,
+    record_batch_app,
+)
+from stream.records import Record
+
+PLACE = TP("transactions", 2)
+
+
+def fetched(offsets: range, tp: TP = PLACE) -> list[ConsumerRecord]:
+    """Return what aiokafka makes of a fetch."""
+    return [
+        ConsumerRecord(tp.topic, tp.partition, n, 1_000 + n, 0, b"key", b"%d" % n, None, 3, 1, ())
+        for n in offsets
+    ]
+
+
+class Feed(Service):
+    """Stands for Faust's fetcher: ends the drain once every fetch was handed out."""
+
+
+class Rig:
+    """An app whose consumer fetches from a list instead of a broker."""
+
+    def __init__(self, **options: Any) -> None:
+        self.app = record_batch_app("test", broker="localhost:1", **options)
+        self.topic = batch_topic(self.app, "transactions")
+        self.messages: list[Any] = []
+        self.app.consumer_generation_id = 1
+        self.consumer: RecordBatchConsumer = self.app.transport.create_consumer(
+            callback=self._on_message,
+            on_partitions_revoked=self._nothing,
+            on_partitions_assigned=self._nothing,
+        )
+        self.app.consumer = self.consumer
+        self.consumer._active_partitions = {PLACE}
+        self.consumer.highwater = lambda _tp: 100
+        self.committed: list[dict[TP, int]] = []
+        self.consumer.assignment = lambda: {PLACE}
+        self.consumer._commit = self._commit
+        self.app.producer.flush = self._nothing
+
+    async def drain(self, *fetches: dict[TP, list[ConsumerRecord]]) -> None:
+        """Run Faust's own fetch loop over `fetches`."""
+        # What `_subscriber` does once the agents are there.
+        self.app.topics.add(self.topic)
+        await self.app.topics._update_indices()
+        feed = Feed()
+        waiting: Iterator[dict[TP, list[ConsumerRecord]]] = iter(fetches)
+
+        async def getmany(active_partitions: set[TP], timeout: float) -> dict[TP, list[ConsumerRecord]]:  # noqa: ASYNC109
+            assert active_partitions == {PLACE}
+            assert timeout > 0
+            found = next(waiting, None)
+            if found is None:
+                feed._stopped.set()
+            return found or {}
+
+        self.consumer._getmany = getmany
+        await asyncio.wait_for(self.consumer._drain_messages(feed), timeout=10)
+
+    def event(self, number: int) -> Any:
+        message = self.messages[number]
+        return self.app.create_event(None, message.value, None, message)
+
+    async def _on_message(self, message: Any) -> None:
+        self.messages.append(message)
+
+    async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
+        return
+
+    async def _commit(self, offsets: dict[TP, int]) -> bool:
+        self.committed.append(offsets)
+        return True
+
+
+def run(test: Callable[[Rig], Awaitable[None]], **options: Any) -> None:
+    async def main() -> None:
+        await test(Rig(**options))
+
+    asyncio.run(main())
+
+
+def test_one_fetch_of_a_partition_is_one_message() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(5))}, {PLACE: fetched(range(5, 7))})
+        first, second = rig.messages
+        assert first.value == [Record("transactions", 2, n, 1_000 + n, b"key", b"%d" % n) for n in range(5)]
+        assert (first.tp, first.offset) == (PLACE, 4)
+        assert (second.value[0].offset, second.offset) == (5, 6)
+
+    run(test)
+
+
+def test_the_agent_is_handed_the_records_as_they_are() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(3))})
+        event = await rig.topic.decode(rig.messages[0], propagate=True)
+        assert event.value is rig.messages[0].value
+        assert event.key is None
+
+    run(test)
+
+
+def test_an_acknowledged_batch_is_committed_past_its_last_record() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(500))}, {PLACE: fetched(range(500, 900))})
+        assert acknowledge(rig.event(0))
+        assert await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 500}]
+        assert acknowledge(rig.event(1))
+        assert await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 500}, {PLACE: 900}]
+
+    run(test)
+
+
+def test_several_batches_acknowledged_since_the_last_commit_are_committed_at_once() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain(*({PLACE: fetched(range(n, n + 10))} for n in range(0, 50, 10)))
+        for number in range(5):
+            assert acknowledge(rig.event(number))
+        await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 50}]
+
+    run(test)
+
+
+def test_offsets_that_are_missing_from_the_log_do_not_hold_commits_back() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(10, 15))}, {PLACE: fetched(range(100, 105))})
+        assert acknowledge(rig.event(0))
+        assert acknowledge(rig.event(1))
+        await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 105}]
+        assert not rig.consumer._gap[PLACE]
+
+    run(test)
+
+
+def test_nothing_is_committed_without_acknowledgement() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(10))})
+        # What Faust does when an agent raised, or a rebalance has overtaken the message.
+        rig.messages[0].incref()
+        rig.event(0).ack()
+        assert rig.messages[0].acked
+        assert not await rig.consumer.commit()
+        assert rig.committed == []
+
+    run(test)
+
+
+def test_a_batch_after_one_that_was_not_acknowledged_is_refused() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain(*({PLACE: fetched(range(n, n + 10))} for n in (0, 10, 20)))
+        assert acknowledge(rig.event(0))
+        assert not acknowledge(rig.event(2))
+        await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 10}]
+
+    run(test)
+
+
+def test_a_batch_that_a_rebalance_has_overtaken_is_refused() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(10))})
+        event = rig.event(0)
+        assert not overtaken(event)
+        rig.app.consumer_generation_id = 2
+        assert overtaken(event)
+        assert not acknowledge(event)
+        assert not await rig.consumer.commit()
+
+    run(test)
+
+
+def test_what_was_acknowledged_is_committed_before_partitions_are_given_away() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(10))}, {PLACE: fetched(range(10, 20))})
+        assert acknowledge(rig.event(0))
+
+        async def finish_the_batch_in_hand(_revoked: set[TP]) -> None:
+            assert rig.committed == [{PLACE: 10}]
+            assert acknowledge(rig.event(1))
+
+        rig.consumer._on_partitions_revoked = finish_the_batch_in_hand
+        await rig.consumer.on_partitions_revoked({PLACE})
+        assert rig.committed == [{PLACE: 10}, {PLACE: 20}]
+
+    run(test)
+
+
+def test_a_position_of_ones_own_overrides_the_committed_one() -> None:
+    sought: list[dict[TP, int]] = []
+
+    async def test(rig: Rig) -> None:
+        async def committed() -> dict[TP, int]:
+            return {PLACE: 40}
+
+        async def seek_wait(positions: dict[TP, int]) -> None:
+            sought.append(positions)
+
+        rig.consumer.seek_to_committed = committed
+        rig.consumer.seek_wait = seek_wait
+        await rig.consumer.perform_seek()
+        assert rig.consumer._next_offset == {PLACE: 12}
+
+    run(test, start_offset=lambda topic, partition: {("transactions", 2): 12}.get((topic, partition)))
+    assert sought == [{PLACE: 12}]
+
+
+def test_after_a_rebalance_reading_goes_on_from_the_committed_offset() -> None:
+    async def test(rig: Rig) -> None:
+        async def committed() -> dict[TP, int]:
+            return {PLACE: 10}
+
+        rig.consumer.seek_to_committed = committed
+        await rig.drain({PLACE: fetched(range(10))}, {PLACE: fetched(range(10, 20))})
+        await rig.consumer.perform_seek()
+        await rig.drain({PLACE: fetched(range(10, 20))})
+        # The first since then is accepted though batches before the rebalance were not.
+        assert acknowledge(rig.event(2))
+        await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 20}]
+
+    run(test)
+
+
+def test_lag_counts_what_was_not_acknowledged() -> None:
+    async def test(rig: Rig) -> None:
+        assert consumer_lag(rig.app) == {}
+        rig.consumer._thread.highwaters_known = lambda: {PLACE: 100, TP("transactions", 3): 7}
+        await rig.drain({PLACE: fetched(range(20, 30))}, {PLACE: fetched(range(30, 40))})
+        assert consumer_lag(rig.app) == {("transactions", 2): 80}
+        acknowledge(rig.event(0))
+        assert consumer_lag(rig.app) == {("transactions", 2): 70}
+
+    run(test)
+
+
+def test_a_full_buffer_leaves_the_partition_active() -> None:
+    async def test(rig: Rig) -> None:
+        rig.consumer.on_buffer_full(PLACE)
+        assert rig.consumer._get_active_partitions() == {PLACE}
+        other = TP("another", 0)
+        rig.consumer._active_partitions.add(other)
+        rig.consumer.on_buffer_full(other)
+        assert other not in rig.consumer._get_active_partitions()
+
+    run(test)
+
+
+def test_topics_that_are_not_batched_are_left_to_faust() -> None:
+    async def test(rig: Rig) -> None:
+        other = TP("another", 0)
+        rig.consumer._active_partitions = {PLACE, other}
+        record = fetched(range(3, 4), other)[0]
+        assert rig.consumer._to_message(other, record).value == b"3"
+        rig.consumer._acked[other] = [3, 4, 6]
+        assert rig.consumer._new_offset(other) == 5
+
+    run(test)
+
+
+def test_handlers_of_an_assignment_get_every_assigned_partition() -> None:
+    seen: list[set[tuple[str, int]]] = []
+
+    async def test(rig: Rig) -> None:
+        async def handler(partitions: set[tuple[str, int]]) -> None:
+            seen.append(partitions)
+
+        on_assignment(rig.app, handler)
+        await rig.app.on_rebalance_complete.send()
+
+    run(test)
+    assert seen == [{("transactions", 2)}]
+
+
+def test_an_app_has_the_settings_that_record_batches_need() -> None:
+    app = record_batch_app(
+        "group", broker="one:1,two:2", batch_records=7, session_timeout_seconds=9, commit_interval_seconds=0.5
+    )
+    assert app.conf.id == "group"
+    assert [str(server) for server in app.conf.broker] == ["kafka://one:1", "kafka://two:2"]
+    assert driver.server_list(app.transport.url, 9092) == ["one:1", "two:2"]
+    assert app.conf.broker_max_poll_records == 7
+    assert app.conf.broker_heartbeat_interval == 3
+    assert app.conf.broker_commit_interval == 0.5
+    assert app.conf.consumer_auto_offset_reset == "earliest"
+    assert not app.conf.stream_wait_empty
+    assert not app.conf.web_enabled
+    assert not app.conf.topic_allow_declare
+    assert isinstance(app.transport, RecordBatchTransport)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (Consumer, "_wait_next_records", ["self", "timeout"]),
+        (Consumer, "_new_offset", ["self", "tp"]),
+        (Consumer, "_filter_tps_with_pending_acks", ["self", "topics"]),
+        (Consumer, "perform_seek", ["self"]),
+        (Consumer, "on_buffer_full", ["self", "tp"]),
+        (Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (driver.Consumer, "_to_message", ["self", "tp", "record"]),
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+    ],
+)
+def test_what_is_overridden_is_still_there(owner: type, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+def test_faust_still_records_acknowledgements_for_acking_topics_alone() -> None:
+    """Our topics are declared with ``acks=False``: were that ignored, skipped batches would be lost."""
+    source = inspect.getsource(Consumer.ack)
+    assert "acks_enabled_for(message.topic)" in source
+    assert not batch_topic(record_batch_app("group", broker="one:1"), "t").acks
+    assert faust.App("group").topic("t").acks
+
+
+def test_positions_are_still_set_after_the_signal_and_before_messages_flow() -> None:
+    source = inspect.getsource(faust.tables.recovery.Recovery._resume_streams)
+    steps = ("on_rebalance_complete.send", "perform_seek()", "flow_control.resume", "resume_flow")
+    places = [source.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_the_consumer_still_hands_its_fetch_wait_to_the_fetcher() -> None:
+    async def main() -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers="localhost:1")
+        assert consumer._fetch_max_wait_ms == 500
+
+    asyncio.run(main())
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "fetch_max_wait_ms" in inspect.signature(Fetcher).parameters
+    assert FETCH_WAIT_MS < 100

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from stream.adapters.redis_keys import LearnerKeys, PartitionKeys
+from stream.ports import RiskKey
+
+NAMESPACES = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
+IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64), max_size=5)
+
+
+@given(namespace=NAMESPACES, partition=st.integers(0, 1023), ids=IDS)
+def test_all_that_a_partition_writes_lies_in_one_slot(namespace: str, partition: int, ids: list[str]) -> None:
+    keys = PartitionKeys(namespace, partition)
+    written = [keys.fence, keys.watermark, *keys.customers(ids), *keys.pending(ids)]
+    assert {key_slot(key.encode()) for key in written} == {key_slot(b"%d" % partition)}
+
+
+@given(namespace=NAMESPACES, ids=IDS)
+def test_all_that_the_learner_writes_lies_in_one_slot(namespace: str, ids: list[str]) -> None:
+    keys = LearnerKeys(namespace)
+    risks: list[RiskKey] = [*(("terminal", id_) for id_ in ids), *(("customer", id_) for id_ in ids)]
+    written = [
+        *(keys.fence, keys.watermark, keys.roster, keys.revision, keys.snapshot_names, *keys.checkpoints),
+        *(*keys.risks(risks), *keys.verdicts(ids)),
+        *(keys.snapshot(id_) for id_ in ids),
+        *(keys.staged(7, id_) for id_ in ids),
+    ]
+    assert {key_slot(key.encode()) for key in written} == {key_slot(b"learner")}
+
+
+@given(ids=IDS.map(lambda ids: sorted(set(ids))))
+def test_no_two_things_share_a_key(ids: list[str]) -> None:
+    learner = LearnerKeys("fraud")
+    written = [
+        *(learner.fence, learner.watermark, learner.roster, learner.revision, learner.snapshot_names),
+        *learner.checkpoints,
+        *learner.risks([("terminal", id_) for id_ in ids]),
+        *learner.risks([("customer", id_) for id_ in ids]),
+        *learner.verdicts(ids),
+        *(learner.snapshot(id_) for id_ in ids),
+        *(learner.staged(7, id_) for id_ in ids),
+    ]
+    for partition in (0, 1, 11):
+        keys = PartitionKeys("fraud", partition)
+        written += [keys.fence, keys.watermark, *keys.customers(ids), *keys.pending(ids)]
+    assert len(written) == len(set(written))
+
+
+@pytest.mark.parametrize(
+    ("key", "golden"),
+    [
+        (PartitionKeys("fraud", 0).fence, "fraud:{0}:f"),
+        (PartitionKeys("fraud", 0).watermark, "fraud:{0}:w"),
+        (PartitionKeys("fraud", 12).customers(["c:1"])[0], "fraud:{12}:c:c:1"),
+        (PartitionKeys("fraud", 12).pending(["{t}"])[0], "fraud:{12}:p:{t}"),
+        (LearnerKeys("eu-1").fence, "eu-1:{learner}:f"),
+        (LearnerKeys("eu-1").watermark, "eu-1:{learner}:w"),
+        (LearnerKeys("eu-1").risks([("terminal", "x")])[0], "eu-1:{learner}:t:x"),
+        (LearnerKeys("eu-1").risks([("customer", "x")])[0], "eu-1:{learner}:c:x"),
+        (LearnerKeys("eu-1").verdicts(["x"])[0], "eu-1:{learner}:v:x"),
+        (LearnerKeys("eu-1").roster, "eu-1:{learner}:r"),
+        (LearnerKeys("eu-1").revision, "eu-1:{learner}:n"),
+        (LearnerKeys("eu-1").snapshot_names, "eu-1:{learner}:s"),
+        (LearnerKeys("eu-1").snapshot("x"), "eu-1:{learner}:s:x"),
+        (LearnerKeys("eu-1").staged(7, "x"), "eu-1:{learner}:x:7:x"),
+        (LearnerKeys("eu-1").checkpoints[0], "eu-1:{learner}:k:0"),
+    ],
+)
+def test_keys_are_those_that_other_clients_know(key: str, golden: str) -> None:
+    assert key == golden

@@ -1,0 +1,51 @@
+import pickle
+
+import numpy as np
+
+from stream.evaluation.prequential import PrequentialWindow
+
+
+def filled(capacity: int, labels: int) -> PrequentialWindow:
+    window = PrequentialWindow(capacity)
+    for n in range(labels):
+        window.add(f"t{n}", n % 3 == 0, {"a-1": n / labels, "b-1": 1 - n / labels})
+    return window
+
+
+def test_only_the_last_labels_count() -> None:
+    quality = filled(capacity=6, labels=20).quality("a-1", threshold=0.5)
+    assert (quality.labels, quality.frauds) == (6, 2)
+
+
+def test_a_model_is_judged_on_what_it_scored() -> None:
+    window = filled(capacity=50, labels=20)
+    window.add("new", True, {"a-1": 0.2, "c-1": 0.9})
+    assert window.quality("c-1", 0.5).labels == 1
+    assert window.quality("nobody-1", 0.5).labels == 0
+    assert window.quality("a-1", 0.5).labels == 21
+
+
+def test_models_are_paired_on_the_same_transactions_in_time_order() -> None:
+    window = filled(capacity=8, labels=20)
+    window.add("new", True, {"a-1": 0.25})
+    pairs = window.paired("a-1", "b-1")
+    assert pairs.first.tolist() == [n / 20 for n in range(13, 20)]
+    assert np.allclose(pairs.first + pairs.second, 1)
+    assert len(window.paired("a-1", "b-1", since=18).first) == 2
+    assert len(window.paired("a-1", "nobody-1").first) == 0
+
+
+def test_a_corrected_verdict_changes_the_evaluation_while_it_is_in_the_window() -> None:
+    window = filled(capacity=6, labels=20)
+    assert window.correct("t18", False)
+    assert window.quality("a-1", 0.5).frauds == 1
+    assert not window.correct("t0", True)
+
+
+def test_a_pickled_window_goes_on_as_if_nothing_had_happened() -> None:
+    kept = filled(capacity=6, labels=20)
+    stored = pickle.loads(pickle.dumps(kept))  # noqa: S301 - our own bytes
+    for window in (kept, stored):
+        window.add("x", True, {"a-1": 0.9})
+        window.correct("t19", True)
+    assert stored.quality("a-1", 0.5) == kept.quality("a-1", 0.5)
