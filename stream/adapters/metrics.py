@@ -68,7 +68,7 @@ _DELAY_BUCKETS: Final = (
 
 _ROLES: Final = ("score", "learn")
 _TOPICS: Final = ("transactions", "labels")
-_SERVICES: Final = ("redis", "kafka")
+_SERVICES: Final = ("redis", "kafka", "learner")
 _STAGES: Final = ("decode", "load", "compute", "commit", "emit")
 
 

@@ -40,7 +40,7 @@ class RedisConnection:
                 url,
                 socket_timeout=timeout_seconds,
                 socket_connect_timeout=timeout_seconds,
-                socket_keepalive=True,
+                **({} if url.startswith("unix:") else {"socket_keepalive": True}),
                 # Whoever works waits and tries again, with readiness red; trying here would only hide that.
                 # (Connections that died while they lay in the pool are replaced without an error.)
                 retry=Retry(NoBackoff(), 0),

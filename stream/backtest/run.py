@@ -20,7 +20,7 @@ from stream.ports import Outgoing
 from stream.recording import Recorded
 from stream.records import Label, ModelEvent, Record, encode
 from stream.roles.learner import LearnerPolicy, LearnerRole
-from stream.roles.patience import Patience
+from stream.roles.patience import Patience, Waits
 from stream.roles.scorer import ScorerPolicy, ScorerRole
 from stream.settings import Settings
 
@@ -74,13 +74,13 @@ class Backtest:
             clock=self._clock,
         )
         topics = TopicNames.of(settings)
-        patience = Patience(threading.Event(), lambda _: None)
+        waits = Waits.alike(Patience(threading.Event(), lambda _: None))
         # One partition: customers do not meet, so how they are spread changes nothing.
         policy = LearnerPolicy.of(settings.model_copy(update={"partitions": 1}))
         self._scorer = ScorerRole(
-            store, _Nowhere(), topics, self._clock, ScorerPolicy.of(settings), None, patience
+            store, _Nowhere(), topics, self._clock, ScorerPolicy.of(settings), None, waits
         )
-        self._learner = LearnerRole(store, _Nowhere(), topics, self._clock, policy, None, patience)
+        self._learner = LearnerRole(store, _Nowhere(), topics, self._clock, policy, None, waits)
         self._offsets = {"transactions": 0, "labels": 0}
         self.summary = BacktestSummary()
 

@@ -1,6 +1,7 @@
 """A child: one `fraudstream ...` process that the demo runs."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Final
 _ENTRY: Final = (
     "from stream.demo.leash import wear; wear(); from stream.cli import main; main(prog_name='fraudstream')"
 )
-_LAST_BYTES: Final = 8_192
+_LAST_BYTES: Final = 32_768
+_CHATTER: Final = re.compile(r"\] \[(DEBUG|INFO)\] ")
 
 
 class Child:
@@ -88,8 +90,9 @@ class Child:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
-    def last_lines(self, count: int = 15) -> list[str]:
-        """Return the end of what it has said."""
+    def last_words(self, count: int = 15) -> list[str]:
+        """Return the end of what it has said, without what a worker says while it stops in good order."""
         with self.log.open("rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_BYTES))
-            return log.read().decode(errors="replace").splitlines()[-count:]
+            lines = log.read().decode(errors="replace").splitlines()
+        return ([line for line in lines if not _CHATTER.search(line)] or lines)[-count:]

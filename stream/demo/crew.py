@@ -114,8 +114,9 @@ class Crew:
             raise self._failure(child, how)
 
     def stop(self) -> list[str]:
-        """Stop everybody in order, those that write before those that read; name those that had to be killed."""
-        # The scorer first: what it has not scored, nobody can learn.
+        """Stop everybody, from the source down; name those that had to be killed."""
+        for child in reversed(self._children):
+            child.ask_to_stop()
         return [child.name for child in reversed(self._children) if not child.stop(_STOP_SECONDS)]
 
     def _start_worker(self, name: str, role: Role) -> tuple[Child, Endpoint]:
@@ -134,7 +135,7 @@ class Crew:
         child.kill()
 
     def _failure(self, child: Child, what: str) -> DemoError:
-        lines = "\n".join(f"    {line}" for line in child.last_lines()) or "    (nothing)"
+        lines = "\n".join(f"    {line}" for line in child.last_words()) or "    (nothing)"
         return DemoError(f"the {child.name} {what}; the last it said:\n{lines}\nall logs: {self._folder}")
 
 

@@ -33,7 +33,7 @@ class Figures:
     average_precision: dict[str, float] = field(default_factory=dict)
     """By model, over the last labels; nan before the first."""
     champion: str | None = None
-    latency: Histogram = Histogram()
+    latency: Histogram = field(default_factory=Histogram)
     """From a transaction's arrival at the broker to its score, in seconds."""
     stage_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     """Time spent by role and stage."""

@@ -85,10 +85,11 @@ def run_demo(
             run = _Run(options, services, crew, witness, console, interruption)
             run.start()
             summary = run.watch()
-            crew_killed = crew.stop()
-            _tell(console, run.story, summary, services, crew_killed)
+            _tell(console, run.story, summary, services)
             if options.summary:
                 summary.write(options.summary)
+            for killed in crew.stop():
+                console.print(f"the {killed} did not stop in time and was killed", highlight=False)
             if summary.unaccounted and not interruption:
                 raise DemoError(
                     f"{summary.published} transactions were published, but {summary.scored} scored and"
@@ -194,11 +195,8 @@ class _Run:
         self._console.print(line, soft_wrap=True, highlight=False)
 
 
-def _tell(
-    console: Console, story: Story, summary: Summary, services: Services, crew_killed: list[str]
-) -> None:
+def _tell(console: Console, story: Story, summary: Summary, services: Services) -> None:
     parts: list[RenderableType] = [timeline(story), "", summary.table()]
-    parts += [f"the {name} did not stop in time and was killed" for name in crew_killed]
     if summary.unaccounted:
         parts.append(f"{summary.unaccounted} transactions were published and not processed any more")
     if services.remains:

@@ -61,7 +61,7 @@ class Histogram(NamedTuple):
 
 
 class Scrape:
-    """The samples of one /metrics page.
+    r"""The samples of one /metrics page.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Scrape:
 
     Examples
     --------
-    >>> scrape = Scrape.parse('fraud_labels_total{outcome="joined"} 7\\nfraud_labels_total{outcome="x"} 1\\n')
+    >>> scrape = Scrape.parse('fraud_labels_total{outcome="joined"} 7\nfraud_labels_total{outcome="x"} 1\n')
     >>> scrape.total("fraud_labels_total"), scrape.by("fraud_labels_total", "outcome")["joined"]
     (8.0, 7.0)
     """
@@ -92,7 +92,7 @@ class Scrape:
     def total(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples that carry `labels`; 0 when there are none."""
         wanted = labels.items()
-        return sum(value for has, value in self._samples.get(name, ()) if wanted <= has)
+        return sum((value for has, value in self._samples.get(name, ()) if wanted <= has), 0.0)
 
     def value(self, name: str, **labels: str) -> float | None:
         """Return the first sample that carries `labels`; None when there is none."""

@@ -1,6 +1,6 @@
 """The services of a demo: a broker and a Redis, embedded unless real ones are named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final, NamedTuple
 

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -143,40 +144,24 @@ class Summary:
             rows.add_row(name, text)
         return Group(Text("Summary" if self.finished else "Summary of what was done", style="bold"), rows)
 
-    def _rows(self) -> list[tuple[str, str | Text]]:
-        reasons = ", ".join(
-            f"{count} {reason.replace('_', ' ')}" for reason, count in self.dead_letters.items()
-        )
+    def _rows(self) -> Iterator[tuple[str, str | Text]]:
+        reasons = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in self.dead_letters.items())
         p50, p99 = self.latency_seconds["p50"], self.latency_seconds["p99"]
-        rows: list[tuple[str, str | Text]] = [
-            (
-                "transactions",
-                f"{number(self.published)} published = {number(self.scored)} scored"
-                f" + {number(self.dead_lettered)} dead letters",
-            ),
-            ("dead letters", reasons or "none"),
-            (
-                "labels",
-                f"{number(self.labels_published)} published, {number(self.labels_joined)} joined,"
-                f" {number(self.learned)} learnt",
-            ),
-            ("alerts", number(self.alerts)),
-            ("drift, swaps", f"{self.drift_events} drift alarms, {self.swaps} swaps"),
-        ]
+        scored, refused = number(self.scored), number(self.dead_lettered)
+        yield "transactions", f"{number(self.published)} published = {scored} scored + {refused} dead letters"
+        yield "dead letters", reasons or "none"
+        joined, learned = number(self.labels_joined), number(self.learned)
+        yield "labels", f"{number(self.labels_published)} published, {joined} joined, {learned} learnt"
+        yield "alerts", number(self.alerts)
+        yield "drift, swaps", f"{self.drift_events} drift alarms, {self.swaps} swaps"
         for model, value in self.average_precision.items():
-            text = f"{model}  average precision {share(value)}"
+            text = f"{model}, average precision {share(value)}"
             champion = model == self.champion_version
-            rows.append(("champion" if champion else "challenger", Text(text, "bold" if champion else "")))
-        rows += [
-            (
-                "speed",
-                f"{number(self.transactions_per_second)} transactions/s over {self.seconds:.0f} s;"
-                f" {self.total_seconds:.0f} s with start and end",
-            ),
-            ("latency", f"{duration(p50)} median, {duration(p99)} 99th percentile, arrival to score"),
-            ("simulated until", (self.simulated_until or "nothing")[:10]),
-        ]
-        return rows
+            yield ("champion" if champion else "challenger"), Text(text, "bold" if champion else "")
+        rate = number(self.transactions_per_second)
+        yield "speed", f"{rate} transactions/s for {self.seconds:.0f} s; {self.total_seconds:.0f} s in all"
+        yield "latency", f"{duration(p50)} median, {duration(p99)} 99th percentile, from arrival to score"
+        yield "simulated until", (self.simulated_until or "nothing")[:10]
 
 
 def timeline(story: Story) -> RenderableType:

@@ -7,7 +7,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.adapters.topics import TopicNames
-from stream.errors import InfrastructureError
+from stream.errors import FraudstreamError, InfrastructureError
 from stream.records import Alert, DeadLetter, ModelEvent
 
 _MOST_AT_ONCE: Final = 2_000
@@ -69,7 +69,15 @@ class Witness:
             raise
 
     def look(self) -> Sighting:
-        """Return what has come since the last look, without waiting."""
+        """Return what has come since the last look, without waiting.
+
+        Raises
+        ------
+        InfrastructureError
+            The broker refuses.
+        FraudstreamError
+            A record is not what its topic promises.
+        """
         sighting = Sighting([], [], [])
         for message in self._consumer.consume(_MOST_AT_ONCE, 0):
             error = message.error()
@@ -77,13 +85,13 @@ class Witness:
                 if error.retriable() or error.code() == KafkaError._TRANSPORT:  # noqa: SLF001
                     continue  # the consumer goes on by itself
                 raise InfrastructureError(f"the broker at {self._broker} refuses to be read: {error.str()}")
-            topic, value = message.topic(), message.value()
-            if topic == self._topics.alerts:
-                sighting.alerts.append(self._alerts.decode(value))
-            elif topic == self._topics.model_events:
-                sighting.model_events.append(self._model_events.decode(value))
-            else:
-                sighting.dead_letters.append(self._dead_letters.decode(value))
+            try:
+                self._take_in(message.topic(), message.value(), sighting)
+            except msgspec.DecodeError as error:
+                raise FraudstreamError(
+                    f"{message.topic()}/{message.partition()}, offset {message.offset()}: a worker wrote a"
+                    f" record against its schema ({error})"
+                ) from error
         return sighting
 
     def published(self) -> tuple[int, int]:
@@ -107,6 +115,14 @@ class Witness:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _take_in(self, topic: str, value: bytes, sighting: Sighting) -> None:
+        if topic == self._topics.alerts:
+            sighting.alerts.append(self._alerts.decode(value))
+        elif topic == self._topics.model_events:
+            sighting.model_events.append(self._model_events.decode(value))
+        else:
+            sighting.dead_letters.append(self._dead_letters.decode(value))
 
     def _places(self, topic: str) -> list[Any]:
         try:

@@ -5,6 +5,7 @@ descends them.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ class CompiledModel(Protocol):
         ...
 
     def contributions(self, x: Floats) -> Floats:
-        """Return what each feature adds to a row's score, on the log-odds scale; (n, features) to the same."""
+        """Return what each feature adds to a row's log-odds; (n, features) to the same."""
         ...
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -175,7 +176,7 @@ class Forest:
         pushes = np.zeros_like(x)
         rows = np.arange(len(x))[:, None]
         path = self._descend(x)
-        for before, after in zip(path[:-1], path[1:], strict=True):
+        for before, after in pairwise(path):
             moved = before != after
             row = np.broadcast_to(rows, before.shape)[moved]
             change = log_odds[after[moved]] - log_odds[before[moved]]

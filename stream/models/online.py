@@ -21,7 +21,7 @@ Compile = Callable[[Any, tuple[str, ...], float, float], CompiledModel]
 class OnlineModel:
     """A River classifier that learns from labelled transactions one at a time.
 
-    Pickles with everything that learning depends on: a copy that is fed the same labels ends in the same bits.
+    Pickles with everything that learning depends on: a copy fed the same labels ends in the same bits.
     """
 
     river: Any

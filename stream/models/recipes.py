@@ -80,11 +80,11 @@ def _compile_linear(
 ) -> CompiledModel:
     scaler, regression = model["StandardScaler"], model["LogisticRegression"]
     weights = regression.weights
-    variance = np.array([scaler.vars[name] if name in scaler.vars else 0.0 for name in feature_names])
+    variance = np.array([scaler.vars.get(name, 0.0) for name in feature_names])
     # A feature that never varied counts nothing, as in River.
     deviation = np.sqrt(np.where(variance > 0, variance, 1.0))
     return Linear(
-        np.array([scaler.means[name] if name in scaler.means else 0.0 for name in feature_names]),
+        np.array([scaler.means.get(name, 0.0) for name in feature_names]),
         np.where(variance > 0, 1.0 / deviation, 0.0),
         np.array([float(weights.get(name, 0.0)) for name in feature_names]),
         float(regression.intercept),

@@ -1,6 +1,7 @@
 """Scoring: a record batch and its state in; features, scores, decisions and new state out."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -38,6 +39,8 @@ class BatchState(NamedTuple):
     customer_risks: Mapping[str, RiskRecord]
     pending: Mapping[str, Pending]
     """By transaction id: transactions that were scored before, here or by an earlier owner."""
+    done: frozenset[str] = frozenset()
+    """Transactions whose effects are stored, by offset, even if their pending records have expired."""
 
 
 class ScoredBatch(NamedTuple):
@@ -49,8 +52,6 @@ class ScoredBatch(NamedTuple):
     """Those among them that were not scored before, by transaction id."""
     customers: dict[str, CustomerState]
     """The states that changed, by customer id."""
-    features: NDArray[np.float32]
-    """Shape (new transactions, features), in the order of `new`."""
 
 
 def score_batch(
@@ -79,31 +80,36 @@ def score_batch(
     -------
     ScoredBatch
         A transaction that was scored before, or stands twice in the batch, gets its first answer again and
-        changes nothing.
+        changes nothing. One that is done but no longer pending is scored anew, and changes nothing either.
 
     Notes
     -----
     Models see the features rounded to float32, as they are kept for learning.
     """
-    new: dict[str, Transaction] = {}
+    fresh: dict[str, Transaction] = {}
     rows: list[tuple[float, ...]] = []
     changed: dict[str, CustomerState] = {}
     for transaction in transactions:
-        if transaction.transaction_id in state.pending or transaction.transaction_id in new:
+        if transaction.transaction_id in state.pending or transaction.transaction_id in fresh:
             continue
-        new[transaction.transaction_id] = transaction
+        fresh[transaction.transaction_id] = transaction
         customer = state.customers.get(transaction.customer_id)
-        if customer is None:
-            customer = state.customers[transaction.customer_id] = CustomerState()
-        changed[transaction.customer_id] = customer
+        if transaction.transaction_id in state.done:
+            customer = deepcopy(customer) if customer is not None else CustomerState()
+        else:
+            if customer is None:
+                customer = state.customers[transaction.customer_id] = CustomerState()
+            changed[transaction.customer_id] = customer
         rows.append(_row(transaction, customer, state))
     features = np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURE_NAMES))
-    scored = dict(zip(new, _judge(list(new.values()), features, models, threshold, now_ms), strict=True))
+    judged = _judge(list(fresh.values()), features, models, threshold, now_ms)
+    scored = dict(zip(fresh, judged, strict=True))
     answers = [
         (t.transaction_id, state.pending.get(t.transaction_id) or scored[t.transaction_id])
         for t in transactions
     ]
-    return ScoredBatch(answers, scored, changed, features)
+    new = {name: pending for name, pending in scored.items() if name not in state.done}
+    return ScoredBatch(answers, new, changed)
 
 
 def _row(transaction: Transaction, customer: CustomerState, state: BatchState) -> tuple[float, ...]:

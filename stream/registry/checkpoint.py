@@ -1,8 +1,8 @@
 """Checkpoints: the learner's whole state, River objects included, for the learner alone.
 
-A pickle inside a seal. The seal is verified first; then an unpickler that knows only River's and our own classes,
-numpy's arrays and plain containers takes the rest. River promises no pickles across versions: a checkpoint of
-another one is refused, and the learner learns from the labels again.
+A pickle inside a seal. The seal is verified first; then an unpickler that knows only River's and our own
+classes, numpy's arrays and plain containers takes the rest. River promises no pickles across versions: a
+checkpoint of another one is refused, and the learner learns from the labels again.
 """
 
 import io
@@ -20,10 +20,15 @@ from stream.registry.seal import seal, unseal
 LAYOUT: Final = 1
 MOST_BYTES: Final = 512 * 1024 * 1024
 _ALLOWED: Final = {
-    "builtins": {"set", "frozenset", "bytearray", "complex", "range", "slice", "object"},
+    "builtins": {
+        *("set", "frozenset", "bytearray", "complex", "range", "slice", "object"),
+        *("bool", "int", "float", "str", "bytes", "list", "dict", "tuple"),
+    },
     "collections": {"deque", "defaultdict", "OrderedDict", "Counter"},
     "copyreg": {"_reconstructor", "__newobj__"},
     "datetime": {"datetime", "timedelta", "date"},
+    # River nests its default dictionaries with it; what it may call must be allowed, too.
+    "functools": {"partial"},
     "random": {"Random"},
     "numpy": {"ndarray", "dtype"},
     "numpy._core.multiarray": {"_reconstruct", "scalar"},
@@ -61,8 +66,8 @@ def decode_checkpoint(sealed: bytes, key: bytes | None, feature_schema: str) -> 
     Raises
     ------
     SnapshotError
-        It is damaged, forged, of another version of River, Python or the features, or holds what no checkpoint
-        of ours holds. Nothing of it was executed.
+        It is damaged, forged, of another version of River, Python or the features, or holds what no
+        checkpoint of ours holds. Nothing of it was executed.
     """
     try:
         body = _BODY.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
@@ -73,8 +78,8 @@ def decode_checkpoint(sealed: bytes, key: bytes | None, feature_schema: str) -> 
         theirs, ours = getattr(body.header, name), getattr(here, name)
         if theirs != ours:
             raise SnapshotError(
-                f"the checkpoint was written with {name} {theirs}, here it is {ours}: learn from the labels again,"
-                f" or go back to {theirs}"
+                f"the checkpoint was written with {name} {theirs}, here it is {ours}: learn from the labels"
+                f" again, or go back to {theirs}"
             )
     try:
         return _Unpickler(io.BytesIO(body.pickled)).load()

@@ -1,7 +1,7 @@
 """A seal: says that bytes are whole, and who wrote them.
 
-Layout: 4 bytes of magic, 1 byte of kind (0 checksum only, 1 signed), 32 bytes of digest, the payload. The digest
-is SHA-256 of the payload, or HMAC-SHA256 with the signing key.
+Layout: 4 bytes of magic, 1 byte of kind (0 checksum only, 1 signed), 32 bytes of digest, the payload. The
+digest is SHA-256 of the payload, or HMAC-SHA256 with the signing key.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ def unseal(sealed: bytes, key: bytes | None, *, most_bytes: int) -> bytes:
     b'model'
     >>> unseal(seal(b"model", None), b"secret", most_bytes=100)
     Traceback (most recent call last):
-    stream.errors.SnapshotError: it is not signed, but FRAUD_SIGNING_KEY is set: whoever wrote it lacks the key
+    stream.errors.SnapshotError: it is not signed, but FRAUD_SIGNING_KEY is set: its writer lacks the key
     """
     if len(sealed) > most_bytes + _HEAD:
         raise SnapshotError(f"it has {len(sealed)} bytes, more than the {most_bytes} that are allowed")
@@ -61,7 +61,7 @@ def unseal(sealed: bytes, key: bytes | None, *, most_bytes: int) -> bytes:
             raise SnapshotError("its checksum does not match: it was cut short or damaged")
         return payload
     if kind != _SIGNED:
-        raise SnapshotError("it is not signed, but FRAUD_SIGNING_KEY is set: whoever wrote it lacks the key")
+        raise SnapshotError("it is not signed, but FRAUD_SIGNING_KEY is set: its writer lacks the key")
     if not hmac.compare_digest(digest, hmac.digest(key, payload, "sha256")):
         raise SnapshotError("its signature does not match: it was altered, or signed with another key")
     return payload

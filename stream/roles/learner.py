@@ -36,7 +36,7 @@ from stream.records import (
 )
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
 from stream.registry.snapshot import Member, Roster, SnapshotInfo, encode_roster, encode_snapshot
-from stream.roles.patience import Patience
+from stream.roles.patience import Waits
 from stream.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ class LearnerReport(NamedTuple):
     joined: list[tuple[Label, Pending]]
     duplicates: int
     corrections: int
+    newly_parked: int
+    """Labels of this batch whose transactions were not found yet."""
     parked: int
     """Labels that wait for their transactions now."""
     unmatched: int
@@ -128,8 +130,8 @@ class LearnerRole:
         How it learns.
     signing_key
         That snapshots and checkpoints are signed with; None: they are only checksummed.
-    patience
-        How calls to `store` and `emitter` wait when these are away.
+    waits
+        How work waits for whatever is away.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class LearnerRole:
         clock: Clock,
         policy: LearnerPolicy,
         signing_key: bytes | None,
-        patience: Patience,
+        waits: Waits,
     ) -> None:
         self._store = store
         self._emitter = emitter
@@ -148,7 +150,7 @@ class LearnerRole:
         self._clock = clock
         self._policy = policy
         self._signing_key = signing_key
-        self._patience = patience
+        self._waits = waits
         self._token = Token(0)
         self._state = _State(Learner(policy.learning))
         self._published_ms = clock()
@@ -177,8 +179,8 @@ class LearnerRole:
             The offset of the first label to read: after the newest good checkpoint's, or 0 to learn from the
             whole log again when there is none.
         """
-        self._token, watermark = self._patience(self._store.take_learner)
-        self._state = self._patience(self._restore) or _State(Learner(self._policy.learning))
+        self._token, watermark = self._waits.redis(self._store.take_learner)
+        self._state = self._waits.redis(self._restore) or _State(Learner(self._policy.learning))
         if self._state.offset < 0 <= watermark:
             _log.warning(
                 "no usable checkpoint, but labels to offset %d were applied: learning from the log's start",
@@ -208,6 +210,7 @@ class LearnerRole:
         waiting = self._state.parked
         arrived = [Parked(*pair, now) for pair in zip(decoded.records, decoded.places, strict=True)]
         joined, parked, given_up, places = self._join([*waiting, *arrived], now)
+        first_new = self._state.offset + 1
         loaded = time.perf_counter()
         outcome = self._learn(joined, now)
         computed = time.perf_counter()
@@ -226,6 +229,7 @@ class LearnerRole:
             joined=[(one.label, one.pending) for one in joined],
             duplicates=outcome.duplicates,
             corrections=outcome.corrections,
+            newly_parked=sum(one.place.offset >= first_new for one in parked),
             parked=len(parked),
             unmatched=len(given_up),
             dead_letters=letters,
@@ -256,7 +260,7 @@ class LearnerRole:
             The checkpoint's size in bytes.
         """
         sealed = encode_checkpoint(self._state, self._signing_key, SCHEMA)
-        self._patience(self._store.save_checkpoint, self._token, sealed)
+        self._waits.redis(self._store.save_checkpoint, self._token, sealed)
         return len(sealed)
 
     def _restore(self) -> _State | None:
@@ -280,7 +284,7 @@ class LearnerRole:
         gap = fresh[0].offset - self._state.offset - 1
         if gap > 0 and not self._policy.skip_gaps:
             raise OffsetGapError(
-                f"{fresh[0].topic}/{fresh[0].partition}: {gap} labels before offset {fresh[0].offset} are lost"
+                f"{fresh[0].topic}/{fresh[0].partition}: {gap} labels before offset {fresh[0].offset} lost"
                 " unread; lengthen the topic's retention, and set FRAUD_OFFSET_GAP=skip to go on without"
             )
         return gap
@@ -292,8 +296,8 @@ class LearnerRole:
         ids = list(dict.fromkeys(one.label.transaction_id for one in waiting))
         if not ids:
             return [], [], [], []
-        found = self._patience(self._store.find_pending, ids, self._policy.partitions)
-        said = self._patience(self._store.find_verdicts, list(found))
+        found = self._waits.redis(self._store.find_pending, ids, self._policy.partitions)
+        said = self._waits.redis(self._store.find_verdicts, list(found))
         joined, parked, given_up, places = [], [], [], []
         for one in waiting:
             name = one.label.transaction_id
@@ -313,7 +317,7 @@ class LearnerRole:
     def _learn(self, joined: list[Joined], now_ms: int) -> Outcome:
         keys: list[RiskKey] = [("terminal", name) for name in {one.pending.terminal_id for one in joined}]
         keys += [("customer", name) for name in {one.pending.customer_id for one in joined}]
-        found = self._patience(self._store.find_risks, keys) if keys else {}
+        found = self._waits.redis(self._store.find_risks, keys) if keys else {}
         terminals: dict[str, RiskRecord] = {}
         customers: dict[str, RiskRecord] = {}
         for (kind, name), packed in found.items():
@@ -324,7 +328,7 @@ class LearnerRole:
         risks: dict[RiskKey, bytes] = {("terminal", k): pack_risk(v) for k, v in outcome.terminals.items()}
         risks |= {("customer", k): pack_risk(v) for k, v in outcome.customers.items()}
         verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
-        self._patience(self._store.commit_labels, self._token, self._state.offset, risks, verdicts)
+        self._waits.redis(self._store.commit_labels, self._token, self._state.offset, risks, verdicts)
 
     def _publish(self) -> None:
         publication = self.learner.publication()
@@ -337,7 +341,7 @@ class LearnerRole:
         )
         roster = Roster(roster=self.learner.roster, champion=publication[0].version, members=members)
         sealed = encode_roster(roster, self._signing_key)
-        self._patience(self._store.publish, self._token, sealed, snapshots)
+        self._waits.redis(self._store.publish, self._token, sealed, snapshots)
         self._published_ms = self._clock()
 
     def _key(self, one: Publication) -> str:
@@ -365,4 +369,4 @@ class LearnerRole:
         ]
         outgoing += [Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in letters]
         if outgoing:
-            self._patience(self._emitter.emit, outgoing)
+            self._waits.kafka(self._emitter.emit, outgoing)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from stream.errors import InfrastructureError, StoppedError
 
@@ -60,3 +60,17 @@ class Patience:
                 if failed:
                     self._report(None)
                 return result
+
+
+class Waits(NamedTuple):
+    """A role's patience with each of those it waits for, apart, so that each can be named."""
+
+    redis: Patience
+    kafka: Patience
+    learner: Patience
+    """For the first models: Redis answers, but nobody has published yet."""
+
+    @classmethod
+    def alike(cls, patience: Patience) -> "Waits":
+        """Wait for all of them in the same way."""
+        return cls(patience, patience, patience)

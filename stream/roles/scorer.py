@@ -17,7 +17,7 @@ from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import DeadLetter, Decoded, Record, Transaction, decode_transactions, encode
 from stream.registry.snapshot import decode_roster, decode_snapshot
-from stream.roles.patience import Patience
+from stream.roles.patience import Waits
 from stream.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,9 @@ class ScorerReport(NamedTuple):
     pendings: dict[str, Pending]
     """Transactions scored for the first time."""
     redelivered: int
-    """Transactions answered again as before."""
+    """Transactions that Kafka handed out again, answered as before."""
+    duplicates: int
+    """Transactions that were published twice, answered as the first time."""
     alerts: int
     dead_letters: list[DeadLetter]
     gap: int
@@ -86,8 +88,8 @@ class ScorerRole:
         How it decides.
     signing_key
         That snapshots are signed with; None when they are not.
-    patience
-        How calls to `store` and `emitter` wait when these are away.
+    waits
+        How work waits for whatever is away.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class ScorerRole:
         clock: Clock,
         policy: ScorerPolicy,
         signing_key: bytes | None,
-        patience: Patience,
+        waits: Waits,
     ) -> None:
         self._store = store
         self._emitter = emitter
@@ -106,7 +108,7 @@ class ScorerRole:
         self._clock = clock
         self._policy = policy
         self._signing_key = signing_key
-        self._patience = patience
+        self._waits = waits
         self._partitions: dict[int, _Partition] = {}
         self._revision = 0
         self.models: tuple[Served, ...] = ()
@@ -119,7 +121,7 @@ class ScorerRole:
 
     def assign(self, partition: int) -> Tenure:
         """Take a partition over, fencing off whoever had it."""
-        tenure = self._patience(self._store.take_partition, partition)
+        tenure = self._waits.redis(self._store.take_partition, partition)
         self._partitions[partition] = _Partition(tenure)
         return tenure
 
@@ -148,7 +150,13 @@ class ScorerRole:
         decoded = decode_transactions(batch, self._clock())
         watch.lap("decode")
 
-        state = self._load(owned, decoded)
+        watermark = owned.tenure.watermark
+        done = frozenset(
+            one.transaction_id
+            for one, place in zip(decoded.records, decoded.places, strict=True)
+            if place.offset <= watermark
+        )
+        state = self._load(owned, decoded, done)
         watch.lap("load")
         scored = score_batch(decoded.records, state, self.models, self._policy.threshold, self._clock())
         watch.lap("compute")
@@ -159,7 +167,8 @@ class ScorerRole:
         return ScorerReport(
             len(batch),
             scored.new,
-            len(scored.answers) - len(scored.new),
+            len(done),
+            len(scored.answers) - len(scored.new) - len(done),
             alerts,
             decoded.dead_letters,
             gap,
@@ -173,12 +182,12 @@ class ScorerRole:
             return 0
         if not self._policy.skip_gaps:
             raise OffsetGapError(
-                f"{first.topic}/{first.partition}: {gap} records before offset {first.offset} are lost unread;"
+                f"{first.topic}/{first.partition}: {gap} records before offset {first.offset} lost unread;"
                 " lengthen the topic's retention, and set FRAUD_OFFSET_GAP=skip to go on without"
             )
         return gap
 
-    def _load(self, owned: _Partition, decoded: Decoded[Transaction]) -> BatchState:
+    def _load(self, owned: _Partition, decoded: Decoded[Transaction], done: frozenset[str]) -> BatchState:
         transactions = decoded.records
         customers = dict.fromkeys(t.customer_id for t in transactions)
         terminals = dict.fromkeys(t.terminal_id for t in transactions)
@@ -186,7 +195,7 @@ class ScorerRole:
         keys += [("customer", name) for name in customers]
         unknown = [name for name in customers if name not in owned.cache]
         ids = [t.transaction_id for t in transactions]
-        loaded: Loaded = self._patience(self._store.load, owned.tenure.partition, unknown, keys, ids)
+        loaded: Loaded = self._waits.redis(self._store.load, owned.tenure.partition, unknown, keys, ids)
         if loaded.roster_revision != self._revision or not self.models:
             self._load_models(loaded.roster_revision)
         # Taken out of the cache for the time of the batch: they go back, as newest, with the commit.
@@ -205,6 +214,7 @@ class ScorerRole:
                 if kind == "customer"
             },
             {name: unpack_pending(packed) for name, packed in loaded.pending.items()},
+            done,
         )
 
     def _load_models(self, revision: int) -> None:
@@ -214,7 +224,7 @@ class ScorerRole:
         served goes on being served; without any models yet, scoring waits for good ones.
         """
         try:
-            self._patience(self._try_models)
+            self._waits.learner(self._try_models)
         except SnapshotError as error:
             if not self.models:
                 raise
@@ -225,12 +235,12 @@ class ScorerRole:
 
     def _try_models(self) -> None:
         for _ in range(_ROSTER_TRIES):
-            sealed = self._store.roster()
+            sealed = self._waits.redis(self._store.roster)
             if sealed is None:
                 raise InfrastructureError("no model has been published yet: start a learner")
             roster = decode_roster(sealed, self._signing_key)
             members = sorted(roster.members, key=lambda member: member.version != roster.champion)
-            snapshots = [self._store.snapshot(member.key) for member in members]
+            snapshots = [self._waits.redis(self._store.snapshot, member.key) for member in members]
             served = [
                 Served(
                     member.version, member.snapshot, decode_snapshot(snapshot, self._signing_key, SCHEMA)[1]
@@ -242,14 +252,14 @@ class ScorerRole:
                 self.models = tuple(served)
                 return
         raise InfrastructureError(
-            f"the roster names snapshots that are not there, {_ROSTER_TRIES} times running: if the store evicts"
+            f"the roster names snapshots that are not there, {_ROSTER_TRIES} times running: if it evicts"
             " keys, set its maxmemory-policy to noeviction"
         )
 
     def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
         customers = {name: pack_customer(state) for name, state in scored.customers.items()}
         pending = {name: pack_pending(record) for name, record in scored.new.items()}
-        owned.tenure = self._patience(self._store.commit, owned.tenure, watermark, customers, pending)
+        owned.tenure = self._waits.redis(self._store.commit, owned.tenure, watermark, customers, pending)
         owned.cache |= state.customers
         share = self._policy.customer_cache // max(1, len(self._partitions))
         excess = len(owned.cache) - share
@@ -271,7 +281,7 @@ class ScorerRole:
             Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in decoded.dead_letters
         ]
         if outgoing:
-            self._patience(self._emitter.emit, outgoing)
+            self._waits.kafka(self._emitter.emit, outgoing)
         return alerts
 
 

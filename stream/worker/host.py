@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from stream.adapters.emitter import KafkaEmitter
@@ -15,7 +16,7 @@ from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
 from stream.errors import FencedError, FraudstreamError, InfrastructureError, StoppedError
 from stream.records import Record
-from stream.roles.patience import Patience
+from stream.roles.patience import Patience, Waits
 from stream.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,9 @@ class Host:
             state_ttl=timedelta(days=settings.state_days),
         )
         self.emitter = KafkaEmitter(settings.broker)
-        self.patience = Patience(self.stopping, self._on_wait)
+        self.waits = Waits(
+            *(Patience(self.stopping, partial(self._on_wait, service)) for service in Waits._fields)
+        )
         self.app = record_batch_app(
             f"{settings.namespace}-{name}",
             broker=settings.broker,
@@ -106,15 +109,14 @@ class Host:
                     continue  # never acknowledged: it comes again
                 try:
                     report = await self.run(self.handle, event.value)
+                    acknowledge(event)
+                    self.observe(report)
                 except FencedError as error:
                     self._on_fenced(error)
                 except StoppedError as error:
                     _log.info("%s", error)
                 except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
                     await self.die(error)
-                else:
-                    acknowledge(event)
-                    self.observe(report)
 
     async def die(self, error: BaseException) -> None:
         """End the process: its supervisor starts it again, and what was not acknowledged comes again."""
@@ -140,8 +142,6 @@ class Host:
 
     async def beat(self) -> None:
         """Do, once a second, what no batch asks for."""
-        for (topic, partition), lag in consumer_lag(self.app).items():
-            self.metrics.lag.labels(topic, str(partition)).set(lag)
         if self._assigned.is_set() and not self.stopping.is_set():
             async with self._turn:
                 if self.stopping.is_set() or self.fatal is not None:
@@ -152,6 +152,8 @@ class Host:
                     self._on_fenced(error)
                 except StoppedError as error:
                     _log.info("%s", error)
+                except BaseException as error:  # noqa: BLE001 - a bug ends the process
+                    await self.die(error)
         limit = 3 * self.settings.session_timeout_seconds
         loop = asyncio.get_running_loop()
         if self._fenced_since is not None and loop.time() - self._fenced_since > limit:
@@ -161,21 +163,25 @@ class Host:
                 )
             )
 
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return how many records lie unacknowledged in each partition held, by topic and partition."""
+        return consumer_lag(self.app) if self._assigned.is_set() else {}
+
     def close(self) -> None:
         """Let go of connections and the thread."""
         self._thread.shutdown(wait=False)
         self.emitter.close()
         self.store.close()
 
-    def _on_wait(self, error: InfrastructureError | None) -> None:
+    def _on_wait(self, service: str, error: InfrastructureError | None) -> None:
         if error is None:
-            _log.info("%s goes on: %s", self.name, "the service answers again")
-        elif self.waiting_for is None:
-            _log.warning("%s waits: %s", self.name, error)
+            _log.info("%s goes on: %s answers", self.name, service)
+        else:
+            if self.waiting_for is None:
+                _log.warning("%s waits: %s", self.name, error)
+            self.metrics.infrastructure_errors.labels(service).inc()
         self.waiting_for = error
-        self.metrics.waiting.labels(self.name).set(error is not None)
-        if error is not None:
-            self.metrics.infrastructure_errors.labels(self.name).inc()
+        self.metrics.waiting.labels(service).set(error is not None)
 
     def _on_fenced(self, error: FencedError) -> None:
         _log.warning("%s fenced off: %s", self.name, error)
@@ -200,6 +206,7 @@ class Host:
 
     async def _on_revoked(self, _app: Any, _revoked: set[Any], **_: Any) -> None:
         self._assigned.clear()
+        self.metrics.partitions.labels(self.name).set(0)
 
     async def _drain(self, *_: Any, **__: Any) -> None:
         """Let the batch in hand come to its end, acknowledged and committed, and begin no other."""

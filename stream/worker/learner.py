@@ -27,13 +27,14 @@ class LearnerHost(Host):
             wall_clock,
             LearnerPolicy.of(settings),
             self.signing_key,
-            self.patience,
+            self.waits,
         )
         self._next_offset: int | None = None
         self._checkpointed_at = 0
         self._checkpointed_offset = -1
         self._models: set[str] = set()
         self._shown = -1
+        self._learned: dict[str, int] = {}
         self.app.agent(batch_topic(self.app, self.input_topic), name="learn")(self.consume)
 
     def assign(self, partitions: Iterable[int]) -> None:
@@ -41,6 +42,10 @@ class LearnerHost(Host):
         self._next_offset = self.role.start() if list(partitions) else None
         self._checkpointed_offset = self.role.offset
         self._checkpointed_at = wall_clock()
+        contenders = self.role.learner.field.contenders
+        self._learned = {version: one.model.learned for version, one in contenders.items()}
+        self.metrics.label_offset.set(self.role.offset)
+        self.metrics.checkpoint_time.set(wall_clock() / 1000)
 
     def start_offset(self, _topic: str, _partition: int) -> int | None:
         """Read from after the checkpoint, whatever was committed to Kafka."""
@@ -61,6 +66,7 @@ class LearnerHost(Host):
         metrics.labels.labels("joined").inc(first)
         metrics.labels.labels("duplicate").inc(report.duplicates)
         metrics.labels.labels("corrected").inc(report.corrections)
+        metrics.labels.labels("parked").inc(report.newly_parked)
         metrics.labels.labels("unmatched").inc(report.unmatched)
         metrics.labels.labels("dead_letter").inc(len(report.dead_letters) - report.unmatched)
         metrics.parked.set(report.parked)
@@ -72,7 +78,10 @@ class LearnerHost(Host):
         observe_many(metrics.label_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
         delays = [max(0, label.label_time - pending.event_time) / 1000 for label, pending in report.joined]
         observe_many(metrics.label_delay, delays)
-        metrics.learned.inc(len(report.joined) - report.duplicates)
+        for version, contender in learner.field.contenders.items():
+            learned = contender.model.learned
+            metrics.learned.labels(version).inc(learned - self._learned.get(version, 0))
+            self._learned[version] = learned
         metrics.label_offset.set(self.role.offset)
         metrics.event_time.labels("learn").set(learner.label_time / 1000)
         for event in report.events:

@@ -15,9 +15,10 @@ from stream.adapters.topics import require_topics
 from stream.settings import Role, Settings
 from stream.worker.host import Host
 from stream.worker.learner import LearnerHost
+from stream.worker.log import logging_config
 from stream.worker.scorer import ScorerHost
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("stream.worker")
 
 TICK_SECONDS: Final = 1.0
 
@@ -37,6 +38,7 @@ class Process:
         }
         self.hosts: list[Host] = [kind(settings, self.metrics) for kind in kinds[settings.role]]
         self.metrics.build_info.labels(__version__, settings.role).set(1)
+        self.app.conf.logging_config = logging_config(settings)
         process = self
 
         class Beside(_Beside):
@@ -91,11 +93,19 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
         while not self.should_stop:
             for host in self.process.hosts:
                 await host.beat()
+            # Anew each time: a partition that was given away must not keep its last lag.
+            self.process.metrics.lag.clear()
+            for host in self.process.hosts:
+                for (topic, partition), lag in host.lag().items():
+                    self.process.metrics.lag.labels(topic, str(partition)).set(lag)
             self.process.metrics.ready.set(not self.process.reasons())
             await self.sleep(TICK_SECONDS)
 
     async def on_stop(self) -> None:
         if self._server is not None:
             await self._server.close()
+
+    async def on_shutdown(self) -> None:
+        # Not before: the further roles' apps stop in between, and finish their work.
         for host in self.process.hosts:
             host.close()

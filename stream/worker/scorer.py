@@ -24,8 +24,9 @@ class ScorerHost(Host):
             wall_clock,
             ScorerPolicy.of(settings),
             self.signing_key,
-            self.patience,
+            self.waits,
         )
+        self._served: set[str] = set()
         self.app.agent(batch_topic(self.app, self.input_topic), name="score")(self.consume)
 
     def assign(self, partitions: Iterable[int]) -> None:
@@ -47,6 +48,7 @@ class ScorerHost(Host):
             metrics.batch_seconds.labels("score", stage).observe(seconds)
         metrics.transactions.labels("scored").inc(len(report.pendings))
         metrics.transactions.labels("redelivered").inc(report.redelivered)
+        metrics.transactions.labels("duplicate").inc(report.duplicates)
         metrics.transactions.labels("dead_letter").inc(len(report.dead_letters))
         metrics.alerts.inc(report.alerts)
         for letter in report.dead_letters:
@@ -59,5 +61,9 @@ class ScorerHost(Host):
         if report.pendings:
             newest = max(pending.event_time for pending in report.pendings.values())
             metrics.event_time.labels("score").set(newest / 1000)
-        for served in self.role.models:
-            metrics.snapshot.labels(served.version).set(served.snapshot)
+        serving = {served.version: served.snapshot for served in self.role.models}
+        for version, snapshot in serving.items():
+            metrics.snapshot.labels(version).set(snapshot)
+        for retired in self._served - serving.keys():
+            metrics.forget_model(retired)
+        self._served = set(serving)

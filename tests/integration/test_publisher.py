@@ -4,6 +4,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from stream.embedded.broker import Request
 from stream.errors import InfrastructureError, TopicError
 from stream.settings import Settings
 from tests.services.topic_reader import read_topic
+from tests.services.waiting import eventually
 
 Deploy = Callable[..., Settings]
 
@@ -113,10 +115,7 @@ def test_a_broker_that_is_away_is_said_with_the_topic_and_the_reason() -> None:
 def test_a_failed_delivery_is_said_by_the_next_call() -> None:
     publisher = Publisher(nowhere(), timeout_seconds=0.5)
     publisher.publish("transactions", b"k", b"v")
-    deadline = time.monotonic() + 20
-    with pytest.raises(InfrastructureError, match="was not delivered"):
-        while time.monotonic() < deadline:
-            publisher.serve(0.2)
+    eventually(lambda: _failure_of(publisher.serve), timeout=20, describe="the failure being said")
 
 
 def test_a_full_queue_blocks_until_there_is_room() -> None:
@@ -132,16 +131,14 @@ def test_a_full_queue_blocks_until_there_is_room() -> None:
         broker.delay(0)
         publisher.flush()
         assert publisher.published == 101
-        # librdkafka counts what is queued; delivery reports not yet served come on top, within the same limit.
         assert most <= 10
         assert publisher.acknowledged("transactions").popitem()[1] == 100
 
 
 def test_a_full_queue_in_front_of_a_broker_that_is_away_gives_up() -> None:
     publisher = Publisher(nowhere(), queue_records=10, timeout_seconds=0.5)
-    with pytest.raises(InfrastructureError, match="was not delivered"):
-        for _ in range(100):
-            publisher.publish("transactions", b"k", b"v")
+    publish = partial(publisher.publish, "transactions", b"k", b"v")
+    assert any("was not delivered" in _failure_of(publish) for _ in range(100))
 
 
 def test_refusals_are_retried_without_doubling_anything() -> None:
@@ -164,14 +161,22 @@ def test_refusals_are_retried_without_doubling_anything() -> None:
 def test_a_record_too_large_for_the_broker_is_said() -> None:
     with EmbeddedBroker() as broker:
         publisher = Publisher(broker.bootstrap)
-        with pytest.raises(InfrastructureError, match="'transactions' was not delivered .*: .*too large"):
+        with pytest.raises(InfrastructureError, match=r"'transactions' was not delivered .*: .*too large"):
             publisher.publish("transactions", b"k", b"x" * 2_000_000)
 
 
 def test_leaving_its_context_by_an_error_neither_waits_nor_hides_the_error() -> None:
     started = time.monotonic()
     publisher = Publisher(nowhere())
+    publisher.publish("transactions", b"k", b"v")
     with pytest.raises(KeyError, match="what went wrong"), publisher:
-        publisher.publish("transactions", b"k", b"v")
         raise KeyError("what went wrong")
     assert time.monotonic() - started < 10
+
+
+def _failure_of(call: Callable[[], None]) -> str:
+    try:
+        call()
+    except InfrastructureError as error:
+        return str(error)
+    return ""

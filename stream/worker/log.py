@@ -1,0 +1,46 @@
+"""What a worker logs: our own lines, and of the libraries' only what should worry somebody."""
+
+import logging
+from typing import Any, Final
+
+from stream.errors import FraudstreamError
+from stream.settings import Settings
+
+_LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio")
+_STARTING_AND_STOPPING: Final = ("stream.adapters.record_batches", "stream.worker.process")
+"""Ours, but in these names mode logs every service's start and stop."""
+
+
+class OnceOnly(logging.Filter):
+    """Drops the libraries' tracebacks of an error of ours: its one sentence is logged where it happens."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep everything else."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, FraudstreamError) and record.name.startswith(_LIBRARIES))
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """Return a configuration for `logging.config.dictConfig`: lines on standard error."""
+    level = settings.log_level.upper()
+    quiet = level if level == "DEBUG" else "WARNING"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"once": {"()": OnceOnly}},
+        "formatters": {
+            "line": {"format": "%(asctime)s %(levelname)-8s %(name)s: %(message)s"},
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "line",
+                "filters": ["once"],
+            }
+        },
+        # Faust counts rebalances for a sensor that we do not have, and warns of each.
+        "loggers": {"faust.app.base": {"level": "ERROR"}}
+        | {name: {"level": quiet} for name in (*_LIBRARIES, *_STARTING_AND_STOPPING)},
+        "root": {"level": level, "handlers": ["stderr"]},
+    }

@@ -1,0 +1,112 @@
+"""The emitter against the embedded broker, which can be told to fail."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import KafkaError
+
+from stream.adapters.emitter import KafkaEmitter
+from stream.embedded import EmbeddedBroker
+from stream.embedded.broker import Request
+from stream.errors import InfrastructureError
+from stream.ports import Outgoing
+from tests.services.topic_reader import read_topic
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def emitter(broker: EmbeddedBroker) -> Iterator[KafkaEmitter]:
+    emitter = KafkaEmitter(broker.bootstrap, timeout_seconds=2)
+    yield emitter
+    emitter.close()
+
+
+def test_what_emit_returned_from_lies_on_the_topics(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:
+    records = [Outgoing("scores", b"c%d" % n, b"%d" % n) for n in range(1_000)]
+    emitter.emit([*records, Outgoing("dead-letters", None, b"unkeyed")])
+    scores = read_topic(broker.bootstrap, "scores")
+    assert sorted(record.value or b"" for record in scores) == sorted(record.value for record in records)
+    (letter,) = read_topic(broker.bootstrap, "dead-letters")
+    assert (letter.key, letter.value) == (None, b"unkeyed")
+
+
+def test_records_of_one_key_keep_their_order(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:
+    emitter.emit(Outgoing("scores", b"c", b"%d" % n) for n in range(100))
+    scores = read_topic(broker.bootstrap, "scores")
+    assert [record.value for record in scores] == [b"%d" % n for n in range(100)]
+    assert len({record.partition for record in scores}) == 1
+
+
+def test_keys_are_placed_as_kafkas_own_clients_place_them(
+    broker: EmbeddedBroker, emitter: KafkaEmitter
+) -> None:
+    # Kafka's Utils.murmur2 of "21" is -973932308; its places are murmur2 & 0x7fffffff, modulo 4.
+    emitter.emit([Outgoing("scores", b"21", b"")])
+    (record,) = read_topic(broker.bootstrap, "scores")
+    assert record.partition == (-973_932_308 & 0x7FFF_FFFF) % 4
+
+
+def test_emitting_nothing_asks_nothing_of_the_broker() -> None:
+    emitter = KafkaEmitter("127.0.0.1:1", timeout_seconds=0.1)
+    emitter.emit([])
+    emitter.close()
+
+
+def test_a_broker_that_comes_back_in_time_is_not_a_failure(
+    broker: EmbeddedBroker, emitter: KafkaEmitter
+) -> None:
+    broker.fail(Request.PRODUCE, *[KafkaError.NOT_LEADER_FOR_PARTITION] * 3)
+    emitter.emit([Outgoing("scores", b"c", b"1")])
+    assert [record.value for record in read_topic(broker.bootstrap, "scores")] == [b"1"]
+
+
+def test_a_broker_that_is_away_is_an_error_that_names_topic_and_reason(
+    broker: EmbeddedBroker, emitter: KafkaEmitter
+) -> None:
+    emitter.emit([Outgoing("scores", b"c", b"1")])
+    broker.go_down()
+    started = time.monotonic()
+    with pytest.raises(InfrastructureError, match=r"'scores'.*timed out"):
+        emitter.emit([Outgoing("scores", b"c", b"2")])
+    assert time.monotonic() - started < 10
+
+
+def test_emitting_again_after_an_outage_succeeds(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:
+    broker.go_down()
+    with pytest.raises(InfrastructureError):
+        emitter.emit([Outgoing("scores", b"c", b"1")])
+    broker.come_up()
+    emitter.emit([Outgoing("scores", b"c", b"1")])
+    assert b"1" in {record.value for record in read_topic(broker.bootstrap, "scores")}
+
+
+def test_a_record_that_no_broker_takes_is_an_error_and_the_others_are_delivered(
+    broker: EmbeddedBroker, emitter: KafkaEmitter
+) -> None:
+    with pytest.raises(InfrastructureError, match=r"'dead-letters'.*too large"):
+        emitter.emit([Outgoing("scores", b"c", b"1"), Outgoing("dead-letters", None, b"x" * 5_000_000)])
+    assert [record.value for record in read_topic(broker.bootstrap, "scores")] == [b"1"]
+
+
+def test_more_records_than_the_queue_holds_are_all_delivered(
+    broker: EmbeddedBroker, emitter: KafkaEmitter
+) -> None:
+    emitter._config["queue.buffering.max.messages"] = 50
+    emitter.emit(Outgoing("scores", b"c", b"%d" % n) for n in range(1_000))
+    assert len(read_topic(broker.bootstrap, "scores")) == 1_000
+
+
+def test_a_closed_emitter_may_be_closed_again_and_used_again(broker: EmbeddedBroker) -> None:
+    emitter = KafkaEmitter(broker.bootstrap)
+    emitter.emit([Outgoing("scores", b"c", b"1")])
+    emitter.close()
+    emitter.close()
+    emitter.emit([Outgoing("scores", b"c", b"2")])
+    emitter.close()
+    assert len(read_topic(broker.bootstrap, "scores")) == 2

@@ -1,0 +1,197 @@
+"""docker-compose.yml and the Dockerfile: what they name exists, and nothing is left to chance."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from stream.cli import main
+from stream.settings import Settings, load_settings
+from tests.promql import ROOT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "fraudstream:local"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def every(services: dict[str, dict[str, Any]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("service", services.values(), ids=services.keys())
+
+
+def test_the_whole_system_is_there() -> None:
+    assert set(SERVICES) == {
+        *("kafka", "redis", "topics-init", "scorer", "learner", "simulator"),
+        *("prometheus", "alertmanager", "grafana"),
+    }
+
+
+@every(SERVICES)
+def test_images_are_pinned_to_a_release(service: dict[str, Any]) -> None:
+    if service in OURS.values():
+        assert service["build"] == "."
+    else:
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+(-[a-z]+)?", service["image"])
+
+
+@every(SERVICES)
+def test_every_service_has_a_health_check_or_a_reason_for_none(service: dict[str, Any]) -> None:
+    check = service.get("healthcheck")
+    if check is None:
+        # The image's own, which asks a worker's /health/live.
+        assert service["command"][0] == "worker"
+    elif check.get("disable"):
+        assert service["x-no-health-check"]
+    else:
+        assert check["test"][0] == "CMD"
+
+
+@every(SERVICES)
+def test_every_service_says_whether_it_is_restarted(service: dict[str, Any]) -> None:
+    assert service["restart"] in {"unless-stopped", "on-failure", "no"}
+
+
+@every(OURS)
+def test_environment_variables_are_settings_with_good_values(
+    service: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in service["environment"].items():
+        assert name.removeprefix("FRAUD_").lower() in Settings.model_fields
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.broker == "kafka:9092"
+    assert settings.redis == "redis://redis:6379/0"
+
+
+@every(OURS)
+def test_commands_and_their_options_exist(service: dict[str, Any]) -> None:
+    """Parsed by the command line itself, which knows its options; nothing is run."""
+    command: click.Command = main
+    arguments = list(service["command"])
+    context = click.Context(main)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, arguments.pop(0))
+        assert found is not None
+        command = found
+    command.make_context(command.name, arguments, parent=context)
+
+
+@every(SERVICES)
+def test_mounted_files_exist_and_are_read_only(service: dict[str, Any]) -> None:
+    for volume in service.get("volumes", ()):
+        source, target, *mode = volume.split(":")
+        assert target.startswith("/")
+        if source.startswith("."):
+            assert (ROOT / source).exists(), source
+            assert mode == ["ro"]
+        else:
+            assert source in COMPOSE["volumes"]
+
+
+def test_every_named_volume_is_used() -> None:
+    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
+    assert set(COMPOSE["volumes"]) <= used
+
+
+@every(SERVICES)
+def test_published_ports_are_this_machines_own(service: dict[str, Any]) -> None:
+    for port in service.get("ports", ()):
+        assert port.startswith("127.0.0.1:")
+
+
+@every(SERVICES)
+def test_who_waits_for_whom_exists_and_has_what_is_waited_for(service: dict[str, Any]) -> None:
+    for name, how in service.get("depends_on", {}).items():
+        other = SERVICES[name]
+        if how["condition"] == "service_healthy":
+            assert not other.get("healthcheck", {}).get("disable")
+        else:
+            assert how["condition"] == "service_completed_successfully"
+            assert other["restart"] == "on-failure"
+
+
+def test_no_secret_is_written_down() -> None:
+    text = (ROOT / "docker-compose.yml").read_text() + DOCKERFILE
+    for line in text.splitlines():
+        assert not re.search(r"(?i)(password|secret|token|signing_key)\s*[:=]\s*\S", line), line
+    assert all(service["environment"]["FRAUD_SIGNING_KEY"] is None for service in OURS.values())
+
+
+def test_there_are_no_more_scorers_than_partitions() -> None:
+    scorer = SERVICES["scorer"]
+    assert 2 <= scorer["deploy"]["replicas"] <= int(scorer["environment"]["FRAUD_PARTITIONS"])
+
+
+def test_prometheus_finds_the_workers_by_the_names_of_their_services() -> None:
+    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    (workers,) = (job for job in config["scrape_configs"] if job["job_name"] == "fraudstream")
+    (names,) = workers["dns_sd_configs"]
+    assert set(names["names"]) == {name for name, it in OURS.items() if it["command"][0] == "worker"}
+    assert f"FRAUD_HTTP_PORT={names['port']}" in DOCKERFILE
+    (alertmanagers,) = config["alerting"]["alertmanagers"]
+    (configs,) = alertmanagers["static_configs"]
+    assert configs["targets"] == ["alertmanager:9093"]
+
+
+def test_redis_evicts_nothing_and_writes_down_everything() -> None:
+    command = SERVICES["redis"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--appendonly"] == "yes"
+
+
+def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
+    bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+    assert len(bases) == 1
+    assert re.fullmatch(r"python:3\.12\.\d+-slim-\w+", bases.pop())
+    assert re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE) == ["fraudstream"]
+
+
+def test_the_image_checks_that_a_worker_lives() -> None:
+    assert re.search(r"^HEALTHCHECK .*\\\n.*/health/live", DOCKERFILE, re.MULTILINE)
+
+
+def test_environment_of_the_image_is_settings() -> None:
+    for name in re.findall(r"\bFRAUD_([A-Z_]+)=", DOCKERFILE):
+        assert name.lower() in Settings.model_fields
+
+
+def test_what_the_image_copies_exists_and_reaches_the_builder() -> None:
+    allowed = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copied = [
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    ]
+    assert set(copied) == allowed
+    assert all((ROOT / source).exists() for source in copied)
+
+
+def _compose() -> bool:
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    return subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
+
+
+# Defined, not skipped: nothing else here needs Docker, and whoever has it gets one check more.
+if _compose():
+
+    def test_compose_itself_accepts_the_file() -> None:
+        done = subprocess.run(
+            ["docker", "compose", "--file", str(Path(ROOT, "docker-compose.yml")), "config", "--quiet"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

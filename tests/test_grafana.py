@@ -1,0 +1,124 @@
+"""The dashboards: fresh, complete, and naming only what exists."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from grafana.__main__ import DASHBOARDS, FOLDER
+from grafana.panels import WIDTH, render
+from stream.adapters.metrics import CATALOGUE
+from tests.promql import ROOT, complaints, rules, selectors
+
+PROVISIONING = ROOT / "grafana" / "provisioning"
+PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']}")
+    for name, board in DASHBOARDS.items()
+    for panel in board["panels"]
+    if panel["type"] != "row"
+]
+
+
+def queries(board: dict[str, Any]) -> list[str]:
+    """Return every expression of a dashboard."""
+    return [
+        *(target["expr"] for panel in board["panels"] for target in panel.get("targets", ())),
+        *(mark["expr"] for mark in board["annotations"]["list"]),
+        *(choice["definition"] for choice in board["templating"]["list"] if choice["type"] == "query"),
+    ]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_rendered_dashboard_is_fresh(name: str) -> None:
+    assert (FOLDER / name).read_text() == render(DASHBOARDS[name]), "run: python -m grafana"
+
+
+def test_every_committed_dashboard_is_rendered_from_code() -> None:
+    assert {file.name for file in FOLDER.iterdir()} == set(DASHBOARDS)
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_queries_name_only_what_is_in_the_catalogue_or_recorded(name: str) -> None:
+    for expr in queries(DASHBOARDS[name]):
+        assert complaints(expr) == [], expr
+
+
+def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
+    """What nobody looks at need not be exported."""
+    exprs = [expr for board in DASHBOARDS.values() for expr in queries(board)]
+    exprs += [rule["expr"] for rule in rules()]
+    used = {selector.metric for expr in exprs for selector in selectors(expr)}
+    assert {entry.name for entry in CATALOGUE if not used & set(entry.series)} == set()
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_ids_are_unique_and_the_uid_is_the_files_name(name: str) -> None:
+    board = DASHBOARDS[name]
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    assert board["uid"] == name.removesuffix(".json")
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_fill_the_width_and_do_not_overlap(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARDS[name]["panels"]:
+        place = panel["gridPos"]
+        columns = range(place["x"], place["x"] + place["w"])
+        cells = set(itertools.product(columns, range(place["y"], place["y"] + place["h"])))
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    rows = {y for _, y in taken}
+    assert rows == set(range(len(rows)))
+    assert len(taken) == WIDTH * len(rows)
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["targets"]
+    assert panel["fieldConfig"]["defaults"].get("unit") or panel["type"] in {"state-timeline", "heatmap"}
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_panel_follows_the_choices_at_the_top(panel: dict[str, Any]) -> None:
+    assert panel["datasource"]["uid"] == "${datasource}"
+    for target in panel["targets"]:
+        assert target["datasource"]["uid"] == "${datasource}"
+        for selector in selectors(target["expr"]):
+            labels = {matcher.label: matcher.value for matcher in selector.matchers}
+            assert labels.get("job") == "$job", target["expr"]
+            if selector.metric.startswith("fraud_model_") and panel["title"] != "Champion":
+                assert labels["model"] == "$model", target["expr"]
+
+
+def test_provisioned_sources_have_stable_uids() -> None:
+    sources = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert {source["type"]: source["uid"] for source in sources} == {
+        "prometheus": "fraudstream-prometheus",
+        "alertmanager": "fraudstream-alertmanager",
+    }
+
+
+def test_grafana_knows_how_often_prometheus_scrapes() -> None:
+    """`$__rate_interval` is computed from it: too short an interval shows nothing at all."""
+    sources = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
+    scraping = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["global"]
+    assert sources[0]["jsonData"]["timeInterval"] == scraping["scrape_interval"]
+
+
+def test_dashboards_are_read_from_where_compose_mounts_them() -> None:
+    providers = yaml.safe_load((PROVISIONING / "dashboards" / "fraudstream.yml").read_text())["providers"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    mounted = {
+        volume.split(":")[0]: volume.split(":")[1] for volume in compose["services"]["grafana"]["volumes"]
+    }
+    assert providers[0]["options"]["path"] == mounted["./grafana/dashboards"]
+
+
+def test_rendering_is_deterministic_json() -> None:
+    for board in DASHBOARDS.values():
+        assert json.loads(render(board)) == json.loads(render(json.loads(render(board))))
