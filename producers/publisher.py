@@ -61,6 +61,9 @@ class Publisher:
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",
+            # Kafka keeps the order of several by their sequence numbers. The embedded broker does not look
+            # at these, so that one refused among several would be lost, doubled or out of order there.
+            "max.in.flight.requests.per.connection": 1,
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
             "linger.ms": linger_ms,

@@ -9,6 +9,7 @@
     ├── FencedError          another worker has taken over this partition; ours must stop
     ├── OffsetGapError       records between the last one processed and this one are gone
     ├── StoppedError         the process was told to stop while work was waiting for a service
+    ├── RecordingError       a recorded file cannot be read on (in ``stream.recording``)
     └── SnapshotError        a snapshot or checkpoint is damaged, forged, or of another version
 
 Bad input is not here: a record that cannot be used is a value, :class:`stream.records.DeadLetter`.

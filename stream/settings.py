@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stream.errors import SettingsError
 
@@ -89,11 +89,12 @@ class Settings(BaseSettings):
 
     alert_threshold: Annotated[
         float, Field(gt=0, le=1, description="Scores at or above it are alerts (probability of fraud).")
-    ] = 0.5
+    ] = 0.3
     champion: Annotated[str, Field(description="The recipe that serves first.")] = "logistic"
     challengers: Annotated[
         tuple[str, ...],
-        Field(max_length=8, description="The recipes scored in shadow, as a JSON list."),
+        NoDecode,
+        Field(max_length=8, description="The recipes scored in shadow, comma-separated."),
     ] = ("forest",)
     seed: Annotated[int, Field(ge=0, description="Seed of every model's randomness.")] = 7
     snapshot_labels: Annotated[
@@ -115,6 +116,15 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(description="Signs snapshots and checkpoints (HMAC-SHA256); unset: they are only checksummed."),
     ] = None
+
+    @field_validator("challengers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        # A JSON list, which other tools write for a tuple, reads the same.
+        names = (name.strip(" \"'") for name in value.strip("[] ").split(","))
+        return [name for name in names if name]
 
     @field_validator("broker")
     @classmethod

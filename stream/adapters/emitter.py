@@ -36,6 +36,9 @@ class KafkaEmitter:
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",
+            # One at a time: whatever the broker makes of retries, nothing overtakes, and nothing is slower,
+            # since a burst waits for its acknowledgements anyway.
+            "max.in.flight.requests.per.connection": 1,
             # Kafka's own Java clients place keys so, and `kcat` and others can be told to.
             "partitioner": "murmur2_random",
             # flush() sends at once whatever lingers, so this only helps bursts to fill their requests.

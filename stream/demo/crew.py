@@ -144,9 +144,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
     Examples
     --------
-    >>> made = environment_of(Settings(partitions=2, challengers=("forest",)))
+    >>> made = environment_of(Settings(partitions=2, challengers=("forest", "tree")))
     >>> made["FRAUD_PARTITIONS"], made["FRAUD_CHALLENGERS"], "FRAUD_SIGNING_KEY" in made
-    ('2', '["forest"]', False)
+    ('2', 'forest,tree', False)
     """
     values = {name: getattr(settings, name) for name in Settings.model_fields}
     return {f"FRAUD_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
@@ -155,7 +155,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return json.dumps(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _free_port() -> int:

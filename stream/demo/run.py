@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from stream.adapters.topics import TopicNames
 from stream.demo.child import Child
@@ -75,8 +75,8 @@ def run_demo(
     """
     name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with Interruption() as interruption, open_services(settings, name) as services:
-        console.print(f"{services.broker}; {services.redis}", soft_wrap=True, highlight=False)
-        console.print(options.plan.sentence(), soft_wrap=True, highlight=False)
+        _say(console, f"{services.broker}; {services.redis}")
+        _say(console, options.plan.sentence())
         topics = TopicNames.of(services.settings)
         with (
             Crew(services.settings, environment, lambda: interruption.urgent) as crew,
@@ -89,7 +89,7 @@ def run_demo(
             if options.summary:
                 summary.write(options.summary)
             for killed in crew.stop():
-                console.print(f"the {killed} did not stop in time and was killed", highlight=False)
+                _say(console, f"the {killed} did not stop in time and was killed")
             if summary.unaccounted and not interruption:
                 raise DemoError(
                     f"{summary.published} transactions were published, but {summary.scored} scored and"
@@ -127,7 +127,7 @@ class _Run:
         with self._console.status("starting the learner and the scorer"):
             self._crew.start_workers(lambda: bool(self._interruption))
         if not self._interruption:
-            self._say(f"learner and scorer ready after {self.story.seconds:.1f} s")
+            _say(self._console, f"learner and scorer ready after {self.story.seconds:.1f} s")
 
     def watch(self) -> Summary:
         """Simulate and look on until everything published is processed, or somebody asks to stop."""
@@ -159,7 +159,10 @@ class _Run:
         patience = _SETTLE_SECONDS
         if self._interruption:
             patience = _INTERRUPTED_SETTLE_SECONDS
-            self._say("stopping: what is published is still being processed (Ctrl-C again stops at once)")
+            _say(
+                self._console,
+                "stopping: what is published is still being processed (Ctrl-C again stops at once)",
+            )
             simulator.stop(_SIMULATOR_SECONDS)
         self._look_until(self._is_settled, patience, display)
         if not self._interruption:
@@ -191,15 +194,17 @@ class _Run:
         self.story.take_in(Figures.of(self._scorer, self._learner, published, self._inputs), sighting)
         display.refresh()
 
-    def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, highlight=False)
-
 
 def _tell(console: Console, story: Story, summary: Summary, services: Services) -> None:
-    parts: list[RenderableType] = [timeline(story), "", summary.table()]
+    console.print(timeline(story))
+    console.print()
+    console.print(summary.table())
     if summary.unaccounted:
-        parts.append(f"{summary.unaccounted} transactions were published and not processed any more")
+        _say(console, f"{summary.unaccounted} transactions were published and not processed any more")
     if services.remains:
-        parts.append(services.remains)
-    for part in parts:
-        console.print(part, highlight=False)
+        _say(console, services.remains)
+
+
+def _say(console: Console, line: str) -> None:
+    # A log's line is one line, however long; on a terminal it breaks between words.
+    console.print(line, soft_wrap=not console.is_terminal, highlight=False, markup=False)

@@ -153,7 +153,8 @@ class Summary:
         joined, learned = number(self.labels_joined), number(self.learned)
         yield "labels", f"{number(self.labels_published)} published, {joined} joined, {learned} learnt"
         yield "alerts", number(self.alerts)
-        yield "drift, swaps", f"{self.drift_events} drift alarms, {self.swaps} swaps"
+        yield "drift alarms", number(self.drift_events)
+        yield "swaps", number(self.swaps)
         for model, value in self.average_precision.items():
             text = f"{model}, average precision {share(value)}"
             champion = model == self.champion_version

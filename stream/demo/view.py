@@ -20,6 +20,8 @@ from stream.demo.wording import alert_head, alert_reasons, clock, duration, even
 _TWO_COLUMNS: Final = 120
 """Characters from which on there are two columns."""
 _FIGURES: Final = 4
+"""Lines of figures."""
+_MOST_ALERTS: Final = 8
 _DAY_SECONDS: Final = DAY_MS // SECOND_MS
 
 
@@ -50,25 +52,27 @@ class View:
         models = max(1, len(self._story.figures.average_precision))
         yield self._head(width)
         if width < _TWO_COLUMNS:
-            # Head, four titles, the figures, the models with their heading; a line is left for the cursor.
-            room = _share_out(height - 1 - (2 + 4 + _FIGURES + models + 1))
+            # Head, four titles, the figures, the models with their heading, the foot.
+            room = _share_out(height - 1 - (2 + 4 + _FIGURES + models + 1 + 1))
             yield self._stream()
             yield self._models(width, options.ascii_only)
             yield self._events(room.events)
             yield self._alerts(room.alerts)
-            return
-        left = width * 2 // 5
-        room = _share_out(height - 1 - (2 + 2))
-        columns = Table.grid(expand=True, padding=(0, 0))
-        columns.add_column(width=left)
-        columns.add_column(width=2)
-        columns.add_column(ratio=1)
-        columns.add_row(
-            Group(self._stream(), self._models(left, options.ascii_only)),
-            "",
-            Group(self._events(room.events), self._alerts(room.alerts)),
-        )
-        yield columns
+        else:
+            left = width * 2 // 5
+            room = _share_out(height - 1 - (2 + 2 + 1))
+            columns = Table.grid(expand=True, padding=(0, 0))
+            columns.add_column(width=left)
+            columns.add_column(width=2)
+            columns.add_column(ratio=1)
+            columns.add_row(
+                Group(self._stream(), self._models(left, options.ascii_only)),
+                "",
+                Group(self._events(room.events), self._alerts(room.alerts)),
+            )
+            yield columns
+        # A short last line: the ^C that terminals echo after it must not wrap and shift what is drawn next.
+        yield Text("Ctrl-C stops", "dim")
 
     def _head(self, width: int) -> RenderableType:
         story = self._story
@@ -150,9 +154,8 @@ class View:
                 Text(share(value), style),
                 Text(line, "green" if champion else "dim"),
             )
-        if not judged:
-            grid.add_row("", Text("no labels yet", "dim"), "", "")
-        return Group(_title("Average precision of the models, over the last labels"), grid)
+        title = _title("Average precision of the models, over the last labels")
+        return Group(title, grid) if judged else Group(title, Padding(Text("no labels yet", "dim"), (0, 1)))
 
     def _events(self, room: int) -> RenderableType:
         lines = [event_line(event) for event in self._story.model_events[-room:]] if room else []
@@ -168,7 +171,7 @@ class View:
 def _share_out(lines: int) -> _Room:
     """Give a third of the lines to events, the rest to alerts, which take two each."""
     events = max(1, lines // 3)
-    return _Room(events, max(0, (lines - events) // 2))
+    return _Room(events, min(_MOST_ALERTS, max(0, (lines - events) // 2)))
 
 
 def _title(text: str) -> Rule:

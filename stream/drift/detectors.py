@@ -1,13 +1,16 @@
 """Detectors of a champion that has begun to fail, fed with matured labels.
 
 Frauds are under one per cent of the labels, so that a detector over all of them hears almost nothing but the
-easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): how far short of 1 the
-champion's score fell on each fraud, and whether each alert was a false one.
+easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): by what share of recent
+legitimate transactions each fraud was outranked, and whether each alert was a false one. The first is 1 - AUC,
+an event at a time: it does not depend on how bold a model's probabilities are, and is the same before and after
+a recalibration.
 """
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 from river.drift import ADWIN
 
 Signal = Literal["missed_frauds", "false_alerts"]
@@ -36,6 +39,8 @@ class DetectorPolicy:
     """Of those, how many after the cut tell the new mean."""
     min_rise: float = 0.1
     """Smaller rises of the mean are let be: a cut can be significant and not matter."""
+    legitimate: int = 1000
+    """How many scores of the latest legitimate transactions each fraud is compared with; no fraud before."""
 
 
 class PerformanceDetector:
@@ -55,6 +60,8 @@ class PerformanceDetector:
     def __init__(self, policy: DetectorPolicy) -> None:
         self._policy = policy
         self._labels = 0
+        self._legitimate = np.zeros(policy.legitimate)
+        self._legitimate_seen = 0
         self._streams: dict[Signal, _Watched] = {
             "missed_frauds": _Watched(policy),
             "false_alerts": _Watched(policy),
@@ -63,8 +70,11 @@ class PerformanceDetector:
     def update(self, is_fraud: bool, score: float, threshold: float) -> Drift | None:
         """Take in a matured label with the champion's score; return the drift it completes, if any."""
         self._labels += 1
-        if is_fraud:
-            drift = self._feed("missed_frauds", 1.0 - score)
+        if not is_fraud:
+            self._legitimate[self._legitimate_seen % len(self._legitimate)] = score
+            self._legitimate_seen += 1
+        elif self._legitimate_seen >= len(self._legitimate):
+            drift = self._feed("missed_frauds", float(np.mean(self._legitimate >= score)))
             if drift is not None:
                 return drift
         if score >= threshold:

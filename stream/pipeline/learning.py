@@ -33,7 +33,7 @@ class LearningPolicy:
     most_models: int = 4
     """Models at a time, with those born on drift."""
     seed: int = 7
-    threshold: float = 0.5
+    threshold: float = 0.3
     """Scores at or above it are alerts."""
     window_labels: int = 20_000
     """Matured labels that models are judged on."""
@@ -272,8 +272,8 @@ class Learner:
     def _on_drift(self, drift: Drift, events: list[ModelEvent], now_ms: int) -> None:
         self.drifts += 1
         champion = self.field.contenders[self.field.champion]
-        what = "frauds scored too low" if drift.signal == "missed_frauds" else "false alerts"
-        detail = f"{champion.version}: {what}, {drift.before:.2f} before and {drift.after:.2f} after"
+        what = "frauds outranked by the rest" if drift.signal == "missed_frauds" else "false alerts"
+        detail = f"{champion.version}: {what}, {drift.before:.0%} before and {drift.after:.0%} after"
         evidence: dict[str, float | int | str] = {
             "signal": drift.signal,
             "before": drift.before,

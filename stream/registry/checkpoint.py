@@ -30,6 +30,7 @@ _ALLOWED: Final = {
     # River nests its default dictionaries with it; what it may call must be allowed, too.
     "functools": {"partial"},
     "random": {"Random"},
+    "msgspec._utils": {"rebuild"},
     "numpy": {"ndarray", "dtype"},
     "numpy._core.multiarray": {"_reconstruct", "scalar"},
     "numpy._core.numeric": {"_frombuffer"},

@@ -180,13 +180,15 @@ class LearnerRole:
             whole log again when there is none.
         """
         self._token, watermark = self._waits.redis(self._store.take_learner)
-        self._state = self._waits.redis(self._restore) or _State(Learner(self._policy.learning))
+        restored = self._waits.redis(self._restore)
+        if restored is not None:
+            restored.learner.publish()
+        self._state = restored or _State(Learner(self._policy.learning))
         if self._state.offset < 0 <= watermark:
             _log.warning(
                 "no usable checkpoint, but labels to offset %d were applied: learning from the log's start",
                 watermark,
             )
-        self.learner.publish()
         self._publish()
         return self._state.offset + 1
 

@@ -30,7 +30,7 @@ _ROSTER_TRIES: Final = 5
 class ScorerPolicy:
     """How a scorer decides and what it keeps."""
 
-    threshold: float = 0.5
+    threshold: float = 0.3
     """Scores at or above it are alerts."""
     customer_cache: int = 100_000
     """Customers kept in memory, over all partitions."""

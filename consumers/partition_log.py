@@ -1,0 +1,129 @@
+"""A partition log: all of a topic's partitions, read by one process alone from offsets that it chooses."""
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from consumers.subscription import commit, consumer_config, records_of
+from stream.errors import InfrastructureError, TopicError
+from stream.records import Record
+
+_TIMEOUT_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.2
+_STALLED_POLLS: Final = 150
+
+
+class PartitionLog:
+    """Reads a topic up to its end, as often as asked, and remembers how far.
+
+    Takes no part in a group's rebalances; the group's name only keeps the offsets.
+
+    Parameters
+    ----------
+    broker
+        Bootstrap servers, HOST:PORT, comma-separated.
+    group
+        Under which name offsets are committed.
+    topic
+        What to read.
+    """
+
+    def __init__(self, broker: str, group: str, topic: str) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._consumer = Consumer(consumer_config(broker, group))
+        self.partitions: list[int] = self._find_partitions()
+        self.positions: dict[int, int] = {}
+        """The next offset to read, by partition; empty before :meth:`start`."""
+
+    def committed(self) -> dict[int, int]:
+        """Return the committed offsets, by partition; partitions without one are left out."""
+        places = [TopicPartition(self._topic, partition) for partition in self.partitions]
+        try:
+            found = self._consumer.committed(places, timeout=_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise self._away(error) from error
+        return {place.partition: place.offset for place in found if place.offset >= 0}
+
+    def ends(self) -> dict[int, int]:
+        """Return the offset after each partition's last record."""
+        return {partition: end for partition, (_, end) in self._ranges().items()}
+
+    def start(self, offsets: Mapping[int, int]) -> None:
+        """Go to `offsets`, or to a partition's oldest record where that is later or none is given."""
+        self.positions = {
+            partition: max(first, offsets.get(partition, 0))
+            for partition, (first, _) in self._ranges().items()
+        }
+        self._consumer.assign(
+            [TopicPartition(self._topic, partition, offset) for partition, offset in self.positions.items()]
+        )
+
+    def read_to(self, ends: Mapping[int, int]) -> Iterator[Record]:
+        """Yield the records before `ends`; afterwards every position is at its end or past it.
+
+        Raises
+        ------
+        InfrastructureError
+            Records that should be there do not come.
+        """
+        stalled = 0
+        while any(self.positions[partition] < end for partition, end in ends.items()):
+            records = records_of(self._consumer.consume(1_000, _POLL_SECONDS), self._broker)
+            stalled = 0 if records else stalled + 1
+            if stalled > _STALLED_POLLS:
+                raise InfrastructureError(
+                    f"{self._topic!r} at {self._broker} should have records up to {dict(ends)}, but none come"
+                )
+            for record in records:
+                self.positions[record.partition] = record.offset + 1
+                yield record
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit `offsets`, by partition."""
+        places = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        if places:
+            commit(self._consumer, places, self._broker)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _find_partitions(self) -> list[int]:
+        try:
+            metadata = self._consumer.list_topics(timeout=_TIMEOUT_SECONDS).topics.get(self._topic)
+        except KafkaException as error:
+            raise self._away(error) from error
+        if metadata is None or metadata.error is not None:
+            raise TopicError(
+                f"topic {self._topic!r} is missing at {self._broker}; run `fraudstream topics create`, and"
+                " look at FRAUD_TOPIC_PREFIX"
+            )
+        return sorted(metadata.partitions)
+
+    def _ranges(self) -> dict[int, tuple[int, int]]:
+        try:
+            return {
+                partition: self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, partition), timeout=_TIMEOUT_SECONDS, cached=False
+                )
+                for partition in self.partitions
+            }
+        except KafkaException as error:
+            raise self._away(error) from error
+
+    def _away(self, error: KafkaException) -> InfrastructureError:
+        return InfrastructureError(
+            f"no Kafka broker answered at {self._broker} within {_TIMEOUT_SECONDS:g} s"
+            f" ({error.args[0].str()}); start it, or set FRAUD_BROKER"
+        )

@@ -1,0 +1,261 @@
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stream.clock import DAY_MS
+from stream.errors import SettingsError
+from stream.features.catalogue import FEATURE_NAMES, SCHEMA
+from stream.features.risk import RiskRecord
+from stream.pipeline.learning import (
+    Joined,
+    Learner,
+    LearningPolicy,
+    Outcome,
+    Said,
+    pack_verdicts,
+    unpack_verdicts,
+)
+from stream.pipeline.pending import LAYOUT, Pending
+from stream.records import Label
+from stream.registry.gate import GatePolicy
+from stream.registry.swap import SwapPolicy
+
+NOW = 1_700_000_000_000
+QUICK = SwapPolicy(
+    gate=GatePolicy(min_frauds=20, resamples=50),
+    review_labels=200,
+    check_labels=50,
+    cooldown_labels=300,
+    patience_labels=600,
+)
+POLICY = LearningPolicy(champion="logistic", challengers=("tree",), snapshot_labels=100, swap=QUICK)
+
+
+def joined(
+    offset: int,
+    *,
+    fraud: bool = False,
+    scores: dict[str, float] | None = None,
+    name: str = "",
+    said: tuple[Said, ...] = (),
+    amount: float = 10.0,
+    ratio: float = 1.0,
+) -> Joined:
+    label = Label(
+        transaction_id=name or f"t{offset}",
+        is_fraud=fraud,
+        source="chargeback",
+        label_time=NOW + 7 * DAY_MS + offset,
+    )
+    vector = np.zeros(len(FEATURE_NAMES), dtype="<f4")
+    vector[FEATURE_NAMES.index("amount")] = amount
+    vector[FEATURE_NAMES.index("amount_ratio")] = ratio
+    given = scores or {"logistic-1": 0.1, "tree-1": 0.1}
+    pending = Pending(
+        LAYOUT,
+        SCHEMA,
+        vector.tobytes(),
+        tuple(given),
+        tuple(given.values()),
+        1,
+        0.5,
+        NOW + offset,
+        amount,
+        "c1",
+        "m1",
+        NOW + offset,
+    )
+    return Joined(label, offset, pending, said)
+
+
+def learn(learner: Learner, *batch: Joined) -> Outcome:
+    return learner.learn_batch(batch, {}, {}, NOW)
+
+
+def stream(learner: Learner, labels: int, good: str, bad: str, *, start: int = 0) -> list[Outcome]:
+    """Feed labels that one model foresaw and the other did not."""
+    random = np.random.default_rng(start)
+    outcomes = []
+    for n in range(start, start + labels):
+        fraud = n % 8 == 0
+        right = float(np.clip(random.normal(0.9 if fraud else 0.05, 0.05), 0, 1))
+        wrong = float(random.random() * 0.4)
+        outcomes.append(learn(learner, joined(n, fraud=fraud, scores={good: right, bad: wrong})))
+    return outcomes
+
+
+def events(outcomes: list[Outcome]) -> list[tuple[str, str]]:
+    return [(event.kind, event.model_version) for outcome in outcomes for event in outcome.events]
+
+
+def test_a_label_is_judged_learnt_and_counted() -> None:
+    learner = Learner(POLICY)
+    outcome = learn(learner, joined(5, fraud=True))
+    assert outcome.verdicts == {"t5": (Said(5, True),)}
+    assert outcome.terminals["m1"].frauds[0] == outcome.customers["c1"].frauds[0] == 1
+    assert learner.offset == 5
+    assert learner.learned == 1
+    assert learner.quality()["logistic-1"].frauds == 1
+    assert all(contender.model.learned == 1 for contender in learner.field.contenders.values())
+
+
+def test_a_repeated_verdict_is_only_counted() -> None:
+    learner = Learner(POLICY)
+    learn(learner, joined(5, fraud=True, name="x"))
+    outcome = learn(learner, joined(6, fraud=True, name="x", said=(Said(5, True),)))
+    assert outcome.duplicates == 1
+    assert not outcome.verdicts
+    assert not outcome.terminals
+    assert learner.learned == 1
+
+
+def test_a_second_opinion_corrects_evaluation_and_risk_and_is_learnt_once_more() -> None:
+    learner = Learner(POLICY)
+    terminals: dict[str, RiskRecord] = {}
+    learner.learn_batch([joined(5, fraud=False, name="x")], terminals, {}, NOW)
+    outcome = learner.learn_batch(
+        [joined(9, fraud=True, name="x", said=(Said(5, False),))], terminals, {}, NOW
+    )
+    assert outcome.corrections == 1
+    assert outcome.verdicts["x"] == (Said(5, False), Said(9, True))
+    assert outcome.terminals["m1"].frauds[0] == 1
+    assert outcome.terminals["m1"].labels[0] == 1
+    assert learner.quality()["logistic-1"].frauds == 1
+    assert learner.quality()["logistic-1"].labels == 1
+    assert learner.learned == 2
+
+
+def test_repetitions_within_a_batch_are_noticed_too() -> None:
+    learner = Learner(POLICY)
+    outcome = learn(learner, *(joined(n, fraud=n == 3, name="x") for n in (1, 2, 3)))
+    assert (outcome.joined, outcome.duplicates, outcome.corrections) == (3, 1, 1)
+    assert outcome.verdicts["x"] == (Said(1, False), Said(3, True))
+
+
+def test_a_label_read_again_after_a_restart_is_learnt_and_not_counted_again() -> None:
+    learner = Learner(POLICY)  # of an older checkpoint: it has not seen label 5
+    outcome = learn(learner, joined(5, fraud=True, said=(Said(5, True),)))
+    assert learner.learned == 1
+    assert not outcome.verdicts
+    assert not outcome.terminals
+
+
+def test_a_replay_of_an_old_label_is_not_confused_by_the_correction_that_followed() -> None:
+    learner = Learner(POLICY)
+    said = (Said(5, False), Said(9, True))
+    first = learn(learner, joined(5, fraud=False, name="x", said=said))
+    second = learn(learner, joined(9, fraud=True, name="x", said=said))
+    assert (first.duplicates, first.corrections) == (0, 0)
+    assert (second.duplicates, second.corrections) == (0, 1)
+    assert not first.verdicts
+    assert not second.verdicts
+
+
+def test_a_fraud_that_its_amount_explains_says_nothing_of_the_terminal() -> None:
+    outcome = learn(Learner(POLICY), joined(1, fraud=True, ratio=5.0))
+    assert outcome.terminals["m1"].run == 0
+    outcome = learn(Learner(POLICY), joined(1, fraud=True, ratio=1.0))
+    assert outcome.terminals["m1"].run == 1
+
+
+def test_snapshots_come_at_the_start_and_after_so_many_labels() -> None:
+    learner = Learner(POLICY)
+    first = learner.publication()
+    assert first is not None
+    assert [one.version for one in first] == ["logistic-1", "tree-1"]
+    assert learner.publication() is None
+    learn(learner, *(joined(n) for n in range(99)))
+    assert learner.publication() is None
+    learn(learner, joined(99))
+    second = learner.publication()
+    assert second is not None
+    assert [one.snapshot for one in second] == [2, 2]
+
+
+def test_a_challenger_that_is_simply_better_takes_over_at_a_review() -> None:
+    learner = Learner(POLICY)
+    outcomes = stream(learner, 400, good="tree-1", bad="logistic-1")
+    assert events(outcomes) == [("swap", "tree-1")]
+    assert learner.field.champion == "tree-1"
+    publication = learner.publication()
+    assert publication is not None
+    assert publication[0].version == "tree-1"
+    swap = next(event for outcome in outcomes for event in outcome.events)
+    assert swap.previous_version == "logistic-1"
+    assert swap.evidence["trigger"] == "review"
+    assert float(swap.evidence["lower"]) > 0
+
+
+def test_a_champion_that_begins_to_fail_is_replaced_and_a_fresh_challenger_born() -> None:
+    learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9)))
+    calm = stream(learner, 1600, good="logistic-1", bad="tree-1")
+    assert not events(calm)
+    found = events(stream(learner, 1600, good="tree-1", bad="logistic-1", start=1600))
+    assert found[:2] == [("drift", "logistic-1"), ("born", "logistic-2")]
+    assert ("swap", "tree-1") in found
+
+
+def test_a_drift_that_nobody_masters_ends_in_a_refusal() -> None:
+    learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9)))
+    stream(learner, 1600, good="logistic-1", bad="tree-1")
+    outcomes = []
+    random = np.random.default_rng(1)
+    for n in range(1600, 3200):
+        scores = {"logistic-1": random.random() * 0.4, "tree-1": random.random() * 0.4}
+        outcomes.append(learn(learner, joined(n, fraud=n % 8 == 0, scores=scores)))
+    kinds = [kind for kind, _ in events(outcomes)]
+    assert kinds[:2] == ["drift", "born"]
+    assert "gate_refused" in kinds
+    assert learner.field.champion == "logistic-1"
+
+
+def test_the_field_does_not_grow_without_bound() -> None:
+    learner = Learner(replace(POLICY, most_models=3, swap=replace(QUICK, review_labels=10**9)))
+    start = 0
+    for _ in range(4):
+        for good, bad in (("logistic-1", "tree-1"), ("tree-1", "logistic-1")):
+            stream(learner, 1200, good=good, bad=bad, start=start)
+            start += 1200
+    assert learner.drifts > 2
+    assert len(learner.field.contenders) <= 3
+
+
+def test_a_copy_that_is_fed_the_same_labels_ends_in_the_same_bits() -> None:
+    kept = Learner(POLICY)
+    stream(kept, 300, good="tree-1", bad="logistic-1")
+    stored = pickle.loads(pickle.dumps(kept))  # noqa: S301 - our own bytes
+    for learner in (kept, stored):
+        stream(learner, 500, good="logistic-1", bad="tree-1", start=300)
+        learner.publish()
+    x = np.random.default_rng(0).normal(size=(20, len(FEATURE_NAMES)))
+    for one, other in zip(kept.publication() or (), stored.publication() or (), strict=True):
+        assert (one.version, one.snapshot) == (other.version, other.snapshot)
+        assert one.compiled.predict(x).tolist() == other.compiled.predict(x).tolist()
+    assert kept.quality() == stored.quality()
+
+
+def test_how_labels_are_cut_into_batches_changes_nothing() -> None:
+    labels = [
+        joined(n, fraud=n % 8 == 0, scores={"logistic-1": 0.2, "tree-1": n % 8 / 8}) for n in range(450)
+    ]
+    whole, pieces = Learner(POLICY), Learner(POLICY)
+    learn(whole, *labels)
+    for start in range(0, 450, 7):
+        learn(pieces, *labels[start : start + 7])
+    x = np.ones((1, len(FEATURE_NAMES)))
+    for one, other in zip(whole.publication() or (), pieces.publication() or (), strict=True):
+        assert (one.version, one.snapshot) == (other.version, other.snapshot)
+        assert one.compiled.predict(x).tolist() == other.compiled.predict(x).tolist()
+
+
+def test_an_unknown_recipe_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="no recipe 'oracle'"):
+        Learner(replace(POLICY, challengers=("oracle",)))
+
+
+def test_verdicts_are_stored_as_pairs() -> None:
+    said = (Said(5, False), Said(9, True))
+    assert pack_verdicts(said) == b"\x92\x92\x05\xc2\x92\x09\xc3"
+    assert unpack_verdicts(pack_verdicts(said)) == said

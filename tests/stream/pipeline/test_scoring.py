@@ -1,0 +1,157 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from stream.features.catalogue import FEATURE_NAMES, RATIO, WIDTH
+from stream.features.customer import CustomerState, pack_customer
+from stream.features.risk import RiskRecord
+from stream.models.compiled import Constant, Linear
+from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
+from stream.records import Transaction
+
+NOW = 1_700_000_000_000
+CALM = Served("calm-1", 3, Constant(0.01))
+
+
+def ratio_model() -> Served:
+    """Make a model that is alarmed by amounts above three times the usual."""
+    weight = np.zeros(WIDTH)
+    weight[RATIO] = 4.0
+    mean = np.zeros(WIDTH)
+    mean[RATIO] = 3.0
+    return Served("ratio-1", 9, Linear(mean, np.ones(WIDTH), weight, 0.0))
+
+
+def transaction(name: str, *, customer: str = "c1", amount: float = 10.0, minutes: int = 0) -> Transaction:
+    return Transaction(
+        transaction_id=name,
+        event_time=NOW + minutes * 60_000,
+        customer_id=customer,
+        terminal_id="m1",
+        amount=amount,
+    )
+
+
+def empty() -> BatchState:
+    return BatchState({}, {}, {}, {})
+
+
+def score(transactions: list[Transaction], state: BatchState, *models: Served) -> ScoredBatch:
+    return score_batch(transactions, state, models or (CALM,), 0.5, NOW + 1)
+
+
+def feature(batch: ScoredBatch, name: str, transaction_id: str) -> float:
+    return float(batch.new[transaction_id].vector[FEATURE_NAMES.index(name)])
+
+
+def test_each_transaction_sees_those_before_it_in_the_batch() -> None:
+    batch = score([transaction("a"), transaction("b", minutes=1), transaction("c", customer="c2")], empty())
+    counts = [feature(batch, "customer_count_1d", name) for name in "abc"]
+    assert counts == [0, 1, 0]
+
+
+def test_the_champion_decides_and_every_challenger_scores_in_shadow() -> None:
+    batch = score([transaction("a")], empty(), CALM, ratio_model())
+    pending = batch.new["a"]
+    assert pending.models == ("calm-1", "ratio-1")
+    assert pending.scores[0] == 0.01
+    assert pending.snapshot == 3
+    assert pending.decision == "allow"
+
+
+def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
+    state = empty()
+    score([transaction(f"t{n}", minutes=n) for n in range(20)], state)
+    batch = score([transaction("large", amount=50.0, minutes=30)], state, ratio_model())
+    assert batch.new["large"].decision == "alert"
+    name, value, contribution, text = batch.new["large"].reasons[0]
+    assert (name, value) == ("amount_ratio", 5.0)
+    assert contribution == 8.0
+    assert text == "amount 50.00 is 5.0 times the customer's usual 10.00"
+
+
+def test_a_transaction_that_was_scored_before_gets_its_first_answer_and_changes_nothing() -> None:
+    state = empty()
+    first = score([transaction("a")], state)
+    stored = pack_customer(state.customers["c1"])
+    again = score([transaction("a")], state._replace(pending=first.new), ratio_model())
+    assert again.answers == first.answers
+    assert not again.new
+    assert not again.customers
+    assert pack_customer(state.customers["c1"]) == stored
+
+
+def test_a_transaction_twice_in_a_batch_counts_once() -> None:
+    once = score([transaction("a"), transaction("b", minutes=5)], empty())
+    twice = score([transaction("a"), transaction("a"), transaction("b", minutes=5)], empty())
+    assert [name for name, _ in twice.answers] == ["a", "a", "b"]
+    assert twice.new == once.new
+    assert twice.customers == once.customers
+
+
+def test_one_that_is_done_but_not_pending_any_more_is_answered_and_changes_nothing() -> None:
+    state = empty()
+    score([transaction("before")], state)
+    stored = pack_customer(state.customers["c1"])
+    batch = score([transaction("old", minutes=1)], state._replace(done=frozenset({"old"})))
+    assert [name for name, _ in batch.answers] == ["old"]
+    assert not batch.new
+    assert not batch.customers
+    assert pack_customer(state.customers["c1"]) == stored
+
+
+def test_what_is_known_of_terminal_and_customer_is_among_the_features() -> None:
+    terminal = RiskRecord(day=NOW // 86_400_000, run=2, run_start=NOW - 86_400_000)
+    terminal.frauds[0] = terminal.labels[0] = 2
+    customer = RiskRecord(day=NOW // 86_400_000, last_fraud=NOW - 2 * 86_400_000)
+    customer.frauds[3] = 1
+    batch = score([transaction("a")], BatchState({}, {"m1": terminal}, {"c1": customer}, {}))
+    assert feature(batch, "terminal_fraud_run", "a") == 2
+    assert feature(batch, "terminal_frauds_1d", "a") == 2
+    assert feature(batch, "customer_frauds_30d", "a") == 1
+    assert feature(batch, "customer_days_since_fraud", "a") == 2
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 2**32 - 1))
+def test_how_a_stream_is_cut_into_batches_changes_nothing(cuts: list[int], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    stream = [
+        transaction(
+            f"t{n}", customer=f"c{random.integers(3)}", amount=float(random.integers(1, 99)), minutes=n
+        )
+        for n in range(sum(cuts))
+    ]
+    whole, state = score(stream, empty(), ratio_model(), CALM), empty()
+    pieces, start = {}, 0
+    for size in cuts:
+        pieces.update(score(stream[start : start + size], state, ratio_model(), CALM).new)
+        start += size
+    assert pieces == whole.new
+    assert state.customers == whole.customers
+
+
+def test_an_empty_batch_is_no_trouble() -> None:
+    assert score([], empty()) == ScoredBatch([], {}, {})
+
+
+def matrix(batch: ScoredBatch) -> NDArray[np.float32]:
+    return np.array([pending.vector for pending in batch.new.values()])
+
+
+def test_features_are_finite_whatever_comes() -> None:
+    extremes = [
+        transaction("a", amount=0.0),
+        transaction("b", amount=1e12),
+        transaction("c", amount=1e-9),
+        transaction("d", minutes=-10_000_000),
+        transaction("e", minutes=10_000_000),
+    ]
+    assert np.isfinite(matrix(score(extremes, empty()))).all()
+
+
+def test_states_of_customers_that_did_nothing_are_left_alone() -> None:
+    bystander = CustomerState()
+    batch = score([transaction("a")], BatchState({"c9": bystander}, {}, {}, {}))
+    assert set(batch.customers) == {"c1"}
+    assert bystander == CustomerState()

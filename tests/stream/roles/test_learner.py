@@ -1,0 +1,276 @@
+import json
+import threading
+from dataclasses import replace
+
+import pytest
+
+from stream.adapters.memory import InMemoryEmitter, InMemoryStore
+from stream.adapters.topics import TopicNames
+from stream.clock import DAY_MS, ManualClock
+from stream.errors import FencedError, OffsetGapError
+from stream.pipeline.learning import LearningPolicy
+from stream.records import Record
+from stream.registry.snapshot import decode_roster
+from stream.roles.learner import LearnerPolicy, LearnerRole
+from stream.roles.patience import Patience, Waits
+from stream.roles.scorer import ScorerPolicy, ScorerRole
+
+NOW = 1_700_000_000_000
+TOPICS = TopicNames()
+POLICY = LearnerPolicy(
+    learning=LearningPolicy(champion="logistic", challengers=("tree",), snapshot_labels=50),
+    partitions=2,
+    label_grace_ms=60_000,
+    snapshot_ms=30_000,
+)
+
+
+class World:
+    """A store in which some transactions have been scored, on two partitions."""
+
+    def __init__(self, transactions: int = 200) -> None:
+        self.store = InMemoryStore()
+        self.emitter = InMemoryEmitter()
+        self.clock = ManualClock(NOW + 10 * DAY_MS)
+        self.waits = Waits.alike(Patience(threading.Event(), lambda _: None))
+        self.learner().start()
+        self.score(0, transactions)
+
+    def score(self, start: int, end: int) -> None:
+        scorer = ScorerRole(
+            self.store, self.emitter, TOPICS, self.clock, ScorerPolicy(skip_gaps=True), None, self.waits
+        )
+        for partition in (0, 1):
+            scorer.assign(partition)
+            mine = [transaction(n, partition) for n in range(start, end) if n % 2 == partition]
+            if mine:
+                scorer.handle(mine)
+
+    def learner(self, policy: LearnerPolicy = POLICY) -> LearnerRole:
+        return LearnerRole(self.store, self.emitter, TOPICS, self.clock, policy, None, self.waits)
+
+    def letters(self) -> list[dict[str, object]]:
+        return [json.loads(record.value) for record in self.emitter.on("dead-letters")]
+
+
+def transaction(n: int, partition: int) -> Record:
+    value = {
+        "transaction_id": f"t{n}",
+        "event_time": NOW + n * 60_000,
+        "customer_id": f"c{n % 7}",
+        "terminal_id": f"m{n % 5}",
+        "amount": 500.0 if n % 10 == 0 else 20.0,
+    }
+    return Record("transactions", partition, n, NOW, f"c{n % 7}".encode(), json.dumps(value).encode())
+
+
+def label(offset: int, *, n: int | None = None, fraud: bool | None = None) -> Record:
+    n = offset if n is None else n
+    value = {
+        "transaction_id": f"t{n}",
+        "is_fraud": n % 10 == 0 if fraud is None else fraud,
+        "source": "chargeback",
+        "label_time": NOW + 7 * DAY_MS + offset,
+    }
+    return Record("labels", 0, offset, NOW, f"t{n}".encode(), json.dumps(value).encode())
+
+
+def labels(start: int, end: int) -> list[Record]:
+    return [label(n) for n in range(start, end)]
+
+
+def probe(world: World) -> list[dict[str, object]]:
+    """Score new transactions with whatever models are active now."""
+    before = len(world.emitter.on("scores"))
+    world.score(1000, 1040)
+    scored = [json.loads(record.value) for record in world.emitter.on("scores")[before:]]
+    return [{k: one[k] for k in ("transaction_id", "score", "shadow", "features")} for one in scored]
+
+
+def test_labels_join_what_was_scored_in_any_partition() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    report = role.handle(labels(0, 100))
+    assert len(report.joined) == 100
+    assert report.parked == 0
+    assert role.offset == 99
+    assert world.store.labels_done() == 99
+    assert all(given.transaction_id in {f"t{n}" for n in range(100)} for given, _ in report.joined)
+
+
+def test_scorers_have_the_new_models_before_the_watermark_says_so() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    order: list[str] = []
+    publish, commit = world.store.publish, world.store.commit_labels
+
+    def published(*arguments: object) -> object:
+        order.append("publish")
+        return publish(*arguments)  # type: ignore[arg-type]
+
+    def committed(*arguments: object) -> object:
+        order.append("commit")
+        return commit(*arguments)  # type: ignore[arg-type]
+
+    world.store.publish = published  # type: ignore[assignment, method-assign]
+    world.store.commit_labels = committed  # type: ignore[assignment, method-assign]
+    role.handle(labels(0, 60))
+    assert order == ["publish", "commit"]
+
+
+def test_bad_labels_become_dead_letters() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    bad = Record("labels", 0, 1, NOW, None, b'{"is_fraud": 3}')
+    report = role.handle([label(0), bad, label(2)])
+    assert len(report.joined) == 2
+    assert [letter["reason"] for letter in world.letters()] == ["invalid_field"]
+
+
+def test_a_label_that_comes_before_its_transaction_waits_for_it() -> None:
+    world = World(transactions=5)
+    role = world.learner()
+    role.start()
+    report = role.handle([label(0, n=3), label(1, n=500)])
+    assert (len(report.joined), report.newly_parked, role.parked) == (1, 1, 1)
+    assert role.tick() is not None
+    world.score(500, 501)
+    joined = role.tick()
+    assert joined is not None
+    assert [given.transaction_id for given, _ in joined.joined] == ["t500"]
+    assert role.tick() is None
+    assert not world.letters()
+
+
+def test_a_label_nobody_is_waiting_for_is_given_up_whole_after_its_grace() -> None:
+    world = World(transactions=5)
+    role = world.learner()
+    role.start()
+    lost = label(0, n=999)
+    role.handle([lost])
+    world.clock.advance(59_000)
+    role.tick()
+    assert not world.letters()
+    world.clock.advance(1_000)
+    report = role.tick()
+    assert report is not None
+    assert report.unmatched == 1
+    (letter,) = world.letters()
+    assert letter["reason"] == "unmatched_label"
+    assert letter["offset"] == 0
+    assert role.parked == 0
+
+
+def test_snapshots_are_handed_on_after_a_while_even_if_few_labels_come() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    role.handle(labels(0, 3))
+
+    def number() -> int:
+        sealed = world.store.roster()
+        assert sealed is not None
+        return decode_roster(sealed, None).members[0].snapshot
+
+    assert number() == 1
+    role.tick()
+    assert number() == 1
+    world.clock.advance(30_000)
+    role.tick()
+    assert number() == 2
+
+
+@pytest.mark.parametrize("killed_after", [0, 30, 90, 149])
+def test_a_learner_that_is_killed_ends_where_it_would_have_ended(killed_after: int) -> None:
+    undisturbed, world = World(), World()
+    whole = undisturbed.learner()
+    whole.start()
+    for n in range(0, 150, 10):
+        whole.handle(labels(n, n + 10))
+
+    first = world.learner()
+    first.start()
+    for n in range(0, 150, 10):
+        if n > killed_after:
+            break
+        if n == 50:
+            first.checkpoint()
+        first.handle(labels(n, n + 10))
+    heir = world.learner()
+    begin = heir.start()
+    assert begin == (50 if killed_after >= 50 else 0)
+    for n in range(begin, 150, 10):
+        heir.handle(labels(n, n + 10))
+
+    keys = [("terminal", f"m{n}") for n in range(5)] + [("customer", f"c{n}") for n in range(7)]
+    assert world.store.find_risks(keys) == undisturbed.store.find_risks(keys)  # type: ignore[arg-type]
+    assert heir.learner.quality() == whole.learner.quality()
+    assert heir.learner.learned == whole.learner.learned == 150
+    heir.learner.publish()
+    whole.learner.publish()
+    heir._publish()
+    whole._publish()
+    assert probe(world) == probe(undisturbed)
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    role.handle(labels(0, 40))
+    role.checkpoint()
+    token, _ = world.store.take_learner()
+    world.store.save_checkpoint(token, b"damaged")
+    assert world.learner().start() == 40
+    assert "checkpoint 0 (0 is the newest) refused" in caplog.text
+
+
+def test_parked_labels_survive_a_restart() -> None:
+    world = World(transactions=5)
+    role = world.learner()
+    role.start()
+    role.handle([label(0, n=500)])
+    role.checkpoint()
+    heir = world.learner()
+    assert heir.start() == 1
+    world.score(500, 501)
+    report = heir.tick()
+    assert report is not None
+    assert len(report.joined) == 1
+
+
+def test_labels_from_before_the_checkpoint_are_passed_over() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    role.handle(labels(0, 40))
+    report = role.handle(labels(20, 60))
+    assert len(report.joined) == 20
+    assert role.learner.learned == 60
+
+
+def test_a_learner_that_was_replaced_is_refused() -> None:
+    world = World()
+    old = world.learner()
+    old.start()
+    world.learner().start()
+    with pytest.raises(FencedError):
+        old.handle(labels(0, 10))
+    with pytest.raises(FencedError):
+        old.checkpoint()
+
+
+def test_lost_labels_stop_the_learner_unless_told_to_go_on() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    role.handle(labels(0, 10))
+    with pytest.raises(OffsetGapError, match="5 labels before offset 15"):
+        role.handle(labels(15, 20))
+    patient = world.learner(replace(POLICY, skip_gaps=True))
+    patient.start()
+    patient.handle(labels(0, 10))
+    assert patient.handle(labels(15, 20)).gap == 5

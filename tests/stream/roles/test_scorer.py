@@ -1,0 +1,260 @@
+import json
+import threading
+
+import pytest
+
+from stream.adapters.memory import InMemoryEmitter, InMemoryStore
+from stream.adapters.topics import TopicNames
+from stream.clock import DAY_MS, ManualClock
+from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError, StoppedError
+from stream.pipeline.learning import LearningPolicy
+from stream.ports import Outgoing
+from stream.records import Record
+from stream.registry.snapshot import Roster, encode_roster
+from stream.roles.learner import LearnerPolicy, LearnerRole
+from stream.roles.patience import Patience, Waits
+from stream.roles.scorer import ScorerPolicy, ScorerRole
+
+NOW = 1_700_000_000_000
+TOPICS = TopicNames()
+
+
+class World:
+    """A store, an emitter and roles that share them."""
+
+    def __init__(self) -> None:
+        self.store = InMemoryStore()
+        self.emitter = InMemoryEmitter()
+        self.clock = ManualClock(NOW)
+        self.stop = threading.Event()
+        self.failures: list[InfrastructureError | None] = []
+        patience = Patience(self.stop, self.failures.append, first_pause=0.001, longest_pause=0.002)
+        self.waits = Waits.alike(patience)
+        learner = LearnerRole(self.store, self.emitter, TOPICS, self.clock, LearnerPolicy(), None, self.waits)
+        learner.start()
+
+    def scorer(self, *partitions: int, **policy: object) -> ScorerRole:
+        role = ScorerRole(
+            self.store,
+            self.emitter,
+            TOPICS,
+            self.clock,
+            ScorerPolicy(**policy),  # type: ignore[arg-type]
+            None,
+            self.waits,
+        )
+        for partition in partitions:
+            role.assign(partition)
+        return role
+
+    def scores(self) -> list[bytes]:
+        return [record.value for record in self.emitter.on("scores")]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def record(offset: int, *, name: str = "", customer: str = "c1", amount: float = 10.0) -> Record:
+    value = {
+        "transaction_id": name or f"t{offset}",
+        "event_time": NOW + offset * 1000,
+        "customer_id": customer,
+        "terminal_id": "m1",
+        "amount": amount,
+    }
+    return Record("transactions", 0, offset, NOW, customer.encode(), json.dumps(value).encode())
+
+
+def batch(start: int, end: int) -> list[Record]:
+    return [record(offset, customer=f"c{offset % 3}") for offset in range(start, end)]
+
+
+def test_every_transaction_is_answered_in_order_and_keyed_by_its_customer(world: World) -> None:
+    report = world.scorer(0).handle(batch(0, 5))
+    sent = world.emitter.on("scores")
+    assert [json.loads(one.value)["transaction_id"] for one in sent] == [f"t{n}" for n in range(5)]
+    assert [one.key for one in sent] == [b"c0", b"c1", b"c2", b"c0", b"c1"]
+    assert (report.records, len(report.pendings), report.redelivered) == (5, 5, 0)
+
+
+def test_alerts_go_to_both_topics(world: World) -> None:
+    report = world.scorer(0, threshold=0.005).handle(batch(0, 2))
+    assert report.alerts == 2
+    assert [one.value for one in world.emitter.on("alerts")] == world.scores()
+
+
+def test_bad_records_become_dead_letters_and_the_batch_goes_on(world: World) -> None:
+    bad = Record("transactions", 0, 1, NOW, b"c1", b'{"oops"')
+    report = world.scorer(0).handle([record(0), bad, record(2)])
+    assert [letter.reason for letter in report.dead_letters] == ["malformed_json"]
+    (letter,) = world.emitter.on("dead-letters")
+    assert json.loads(letter.value)["offset"] == 1
+    assert len(world.scores()) == 2
+
+
+def test_a_batch_of_nothing_but_bad_records_still_moves_on(world: World) -> None:
+    bad = [Record("transactions", 0, n, NOW, None, b"") for n in range(3)]
+    scorer = world.scorer(0)
+    scorer.handle(bad)
+    assert world.store.transactions_done(1) == {0: 2}
+    scorer.handle([record(3)])
+    assert len(world.scores()) == 1
+
+
+def test_redelivered_records_are_answered_with_the_same_bytes(world: World) -> None:
+    world.scorer(0).handle(batch(0, 10))
+    first = world.scores()
+    world.clock.advance(60_000)
+    again = world.scorer(0)  # another worker: nothing cached
+    report = again.handle(batch(4, 14))
+    assert report.redelivered == 6
+    assert len(report.pendings) == 4
+    assert world.scores()[10:16] == first[4:10]
+
+
+def test_a_crash_after_the_commit_loses_nothing_and_counts_nothing_twice(world: World) -> None:
+    class Broken:
+        def emit(self, _records: object) -> None:
+            raise MemoryError("killed here")
+
+    scorer = world.scorer(0)
+    scorer._emitter = Broken()  # type: ignore[assignment]
+    with pytest.raises(MemoryError):
+        scorer.handle(batch(0, 10))
+    heir = world.scorer(0)
+    heir.handle(batch(0, 10))
+    heir.handle(batch(10, 20))
+
+    undisturbed = World()
+    role = undisturbed.scorer(0)
+    role.handle(batch(0, 10))
+    role.handle(batch(10, 20))
+    assert world.scores() == undisturbed.scores()
+    for name in ("c0", "c1", "c2"):
+        ours = world.store.load(0, [name], [], []).customers
+        assert ours == undisturbed.store.load(0, [name], [], []).customers
+
+
+def test_a_transaction_published_twice_is_counted_apart(world: World) -> None:
+    scorer = world.scorer(0)
+    scorer.handle([record(0, name="x")])
+    report = scorer.handle([record(1, name="x")])
+    assert (report.redelivered, report.duplicates) == (0, 1)
+    assert world.scores()[0] == world.scores()[1]
+
+
+def test_a_worker_that_lost_its_partition_is_refused_and_says_nothing(world: World) -> None:
+    zombie = world.scorer(0)
+    zombie.handle(batch(0, 3))
+    world.scorer(0).handle(batch(3, 6))
+    with pytest.raises(FencedError):
+        zombie.handle(batch(3, 6))
+    assert len(world.scores()) == 6
+    with pytest.raises(FencedError, match="not ours"):
+        world.scorer().handle(batch(0, 1))
+
+
+def test_lost_records_stop_the_worker_unless_told_to_go_on(world: World) -> None:
+    world.scorer(0).handle(batch(0, 3))
+    with pytest.raises(OffsetGapError, match=r"transactions/0: 4 records before offset 7"):
+        world.scorer(0).handle(batch(7, 9))
+    assert world.scorer(0, skip_gaps=True).handle(batch(7, 9)).gap == 4
+
+
+def test_work_waits_for_a_store_that_is_away_and_goes_on(world: World) -> None:
+    scorer = world.scorer(0)
+    commit, refusals = world.store.commit, [InfrastructureError("away")] * 3
+
+    def flaky(*arguments: object) -> object:
+        if refusals:
+            raise refusals.pop()
+        return commit(*arguments)  # type: ignore[arg-type]
+
+    world.store.commit = flaky  # type: ignore[assignment, method-assign]
+    scorer.handle(batch(0, 3))
+    assert len(world.scores()) == 3
+    assert [error is None for error in world.failures] == [False, False, False, True]
+
+
+def test_whoever_is_told_to_stop_stops_waiting(world: World) -> None:
+    class Away:
+        def emit(self, _records: list[Outgoing]) -> None:
+            world.stop.set()
+            raise InfrastructureError("no broker")
+
+    scorer = world.scorer(0)
+    scorer._emitter = Away()  # type: ignore[assignment]
+    with pytest.raises(StoppedError, match="no broker"):
+        scorer.handle(batch(0, 1))
+
+
+def test_without_a_model_scoring_waits_for_a_learner() -> None:
+    world = World()
+    world.store = InMemoryStore()
+    scorer = world.scorer(0)
+
+    def stop_later(error: InfrastructureError | None) -> None:
+        world.failures.append(error)
+        world.stop.set()
+
+    scorer._waits = Waits.alike(Patience(world.stop, stop_later, first_pause=0.001))
+    with pytest.raises(StoppedError, match="start a learner"):
+        scorer.handle(batch(0, 1))
+    assert not world.scores()
+
+
+def test_models_change_between_two_batches(world: World) -> None:
+    scorer = world.scorer(0)
+    scorer.handle(batch(0, 1))
+    LearnerRole(
+        world.store,
+        world.emitter,
+        TOPICS,
+        world.clock,
+        LearnerPolicy(LearningPolicy(champion="forest", challengers=("tree",))),
+        None,
+        world.waits,
+    ).start()
+    scorer.handle(batch(1, 2))
+    versions = [json.loads(value)["model_version"] for value in world.scores()]
+    assert versions == ["logistic-1", "forest-1"]
+
+
+def test_a_damaged_roster_is_refused_and_the_last_good_models_go_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer = world.scorer(0)
+    scorer.handle(batch(0, 1))
+    token, _ = world.store.take_learner()
+    world.store.publish(token, b"nonsense", {})
+    scorer.handle(batch(1, 2))
+    assert json.loads(world.scores()[1])["model_version"] == "logistic-1"
+    assert "refused, still serving logistic-1" in caplog.text
+    with pytest.raises(SnapshotError):
+        world.scorer(0).handle(batch(2, 3))
+
+
+def test_a_roster_signed_by_nobody_is_refused_where_a_key_is_set(world: World) -> None:
+    scorer = world.scorer(0)
+    scorer._signing_key = b"secret"
+    roster = Roster(roster=0, champion="a-1", members=())
+    token, _ = world.store.take_learner()
+    world.store.publish(token, encode_roster(roster, None), {})
+    with pytest.raises(SnapshotError, match="not signed"):
+        scorer.handle(batch(0, 1))
+
+
+def test_the_cache_stays_within_its_bound(world: World) -> None:
+    scorer = world.scorer(0, customer_cache=2)
+    scorer.handle([record(n, customer=f"c{n}") for n in range(10)])
+    assert len(scorer._partitions[0].cache) == 2
+    scorer.handle([record(10 + n, customer=f"c{n}") for n in range(10)])
+    last = json.loads(world.scores()[-1])
+    assert last["features"][3] == 1  # the one before, read back from the store
+
+
+def test_old_events_are_no_reason_to_refuse(world: World) -> None:
+    world.clock.advance(400 * DAY_MS)
+    assert not world.scorer(0).handle(batch(0, 2)).dead_letters

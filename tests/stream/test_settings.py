@@ -1,0 +1,49 @@
+import pytest
+
+from stream.errors import SettingsError
+from stream.settings import Settings, load_settings
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_BROKER", "kafka-1:9092,kafka-2:9092")
+    monkeypatch.setenv("FRAUD_CHALLENGERS", "forest, tree")
+    settings = load_settings()
+    assert settings.broker == "kafka-1:9092,kafka-2:9092"
+    assert settings.challengers == ("forest", "tree")
+
+
+def test_an_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_PARTITIONS", "8")
+    assert load_settings(partitions=2, broker=None).partitions == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("FRAUD_PARTITIONS", "many", "FRAUD_PARTITIONS=many"),
+        ("FRAUD_ALERT_THRESHOLD", "0", "greater than 0"),
+        ("FRAUD_BROKER", "localhost", "not HOST:PORT"),
+        ("FRAUD_ROLE", "both", "'score', 'learn' or 'all'"),
+        ("FRAUD_NAMESPACE", "Ö", "FRAUD_NAMESPACE"),
+        ("FRAUD_CHALLENGERS", "a,b,c,d,e,f,g,h,i", "at most 8"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert name in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_signing_key_is_in_no_text() -> None:
+    settings = load_settings(signing_key="hush")
+    assert "hush" not in repr(settings)
+    assert "hush" not in str(settings.signing_key)
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
