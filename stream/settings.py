@@ -114,7 +114,10 @@ class Settings(BaseSettings):
     ] = 600.0
     signing_key: Annotated[
         SecretStr | None,
-        Field(description="Signs snapshots and checkpoints (HMAC-SHA256); unset: they are only checksummed."),
+        Field(
+            min_length=16,
+            description="Signs snapshots and checkpoints (HMAC-SHA256); unset: they are only checksummed.",
+        ),
     ] = None
 
     @field_validator("challengers", mode="before")

@@ -161,7 +161,7 @@ class _Run:
             patience = _INTERRUPTED_SETTLE_SECONDS
             _say(
                 self._console,
-                "stopping: what is published is still being processed (Ctrl-C again stops at once)",
+                "stopping: what is published is processed first (Ctrl-C again: at once)",
             )
             simulator.stop(_SIMULATOR_SECONDS)
         self._look_until(self._is_settled, patience, display)

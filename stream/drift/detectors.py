@@ -1,10 +1,10 @@
 """Detectors of a champion that has begun to fail, fed with matured labels.
 
-Frauds are under one per cent of the labels, so that a detector over all of them hears almost nothing but the
-easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): by what share of recent
-legitimate transactions each fraud was outranked, and whether each alert was a false one. The first is 1 - AUC,
-an event at a time: it does not depend on how bold a model's probabilities are, and is the same before and after
-a recalibration.
+Frauds are under one per cent of the labels, so that a detector over all of them hears almost nothing but
+the easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): by what share of
+recent legitimate transactions each fraud was outranked, and whether each alert was a false one. The first is
+1 - AUC, an event at a time: it does not depend on how bold a model's probabilities are, and is the same
+before and after a recalibration.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 Both are sealed msgpack. A snapshot holds plain arrays and metadata, never code.
 """
 
+from math import prod
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,7 @@ class SnapshotInfo(Struct, frozen=True, kw_only=True):
 
     model_version: str
     snapshot: int
-    """Grows with each snapshot of the model."""
+    """Grows by one with each snapshot of the model."""
     recipe: str
     parents: tuple[str, ...]
     feature_schema: str
@@ -35,6 +36,8 @@ class SnapshotInfo(Struct, frozen=True, kw_only=True):
     river_version: str
     metrics: dict[str, float]
     """At birth."""
+    parameters: dict[str, float | int] = msgspec.field(default_factory=dict)
+    """What the recipe made its classifier with."""
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -47,7 +50,7 @@ class Member(Struct, frozen=True, kw_only=True):
 
 
 class Roster(Struct, frozen=True, kw_only=True):
-    """The active models."""
+    """The active models, the order of `members` being that of the scores in pending records."""
 
     roster: int
     """Changes with the champion and with the list of members, not with their snapshots."""
@@ -96,6 +99,15 @@ def decode_snapshot(
     sealed: bytes, key: bytes | None, feature_schema: str
 ) -> tuple[SnapshotInfo, CompiledModel]:
     """Open a snapshot.
+
+    Parameters
+    ----------
+    sealed
+        As :func:`encode_snapshot` returned it.
+    key
+        The signing key, or None where nothing is signed.
+    feature_schema
+        Identifies the names and the order of the features here.
 
     Raises
     ------
@@ -151,7 +163,7 @@ def _unpack(name: str, array: _Array) -> NDArray[Any]:
     if array.dtype not in _DTYPES:
         raise SnapshotError(f"array {name!r} has the type {array.dtype}; allowed are {sorted(_DTYPES)}")
     dtype = np.dtype(array.dtype)
-    if min(array.shape, default=0) < 0 or len(array.data) != dtype.itemsize * int(np.prod(array.shape)):
+    if min(array.shape, default=0) < 0 or len(array.data) != dtype.itemsize * prod(array.shape):
         raise SnapshotError(
             f"array {name!r} has {len(array.data)} bytes, which is not its shape {array.shape}"
         )

@@ -13,6 +13,7 @@ from stream.clock import Clock
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.features.risk import RiskRecord, pack_risk, unpack_risk
+from stream.models.recipes import recipe
 from stream.pipeline.learning import (
     Joined,
     Learner,
@@ -355,6 +356,7 @@ class LearnerRole:
             model_version=one.version,
             snapshot=one.snapshot,
             recipe=one.recipe,
+            parameters=dict(recipe(one.recipe).parameters),
             parents=(one.parent,) if one.parent else (),
             feature_schema=SCHEMA,
             features=WIDTH,

@@ -81,17 +81,20 @@ def running(tmp_path: Path) -> Iterator[Running]:
         demo.process.wait()
 
 
-def test_it_runs_to_its_end_and_accounts_for_every_transaction(running: Running, tmp_path: Path) -> None:
-    running.start("--transactions=4000", f"--summary={tmp_path / 'S.json'}")
+def test_it_runs_to_its_end_swaps_and_accounts_for_every_transaction(
+    running: Running, tmp_path: Path
+) -> None:
+    running.start("--transactions=30000", f"--summary={tmp_path / 'S.json'}")
 
     assert running.wait(150) == 0, running.said()
 
     summary = json.loads((tmp_path / "S.json").read_text())
-    assert summary["published"] == 4_000
+    assert summary["published"] == 30_000
     assert summary["published"] == summary["scored"] + summary["dead_lettered"]
-    assert summary["labels_published"] == summary["labels_joined"] == summary["learned"] > 3_000
+    assert summary["labels_published"] == summary["labels_joined"] == summary["learned"] > 25_000
     assert set(summary["average_precision"]) >= {"logistic-1", "forest-1"}
     assert summary["champion_version"] in summary["average_precision"]
+    assert summary["swaps"] == sum(event["kind"] == "swap" for event in summary["model_events"]) >= 1
     assert summary["latency_seconds"]["p50"] > 0
     assert summary["finished"] is True
     assert running.left() == {}

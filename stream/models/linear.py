@@ -1,0 +1,163 @@
+"""Logistic regression: as River learns it, and compiled."""
+
+from collections.abc import Mapping
+from math import log
+from typing import Any, Final
+
+import numpy as np
+from river import linear_model, optim, preprocessing
+
+from stream.models.parts import Arrays, Floats, Metadata, Parts
+from stream.models.sampling import corrected
+
+LIMIT: Final = 10.0
+"""Standardised values are held within it: farther out, amounts say nothing more."""
+_LARGEST_LOG_ODDS: Final = 30.0
+"""Where River's sigmoid jumps to 0 or 1. Compiled, it stays 1e-13 away from them: log loss remains finite."""
+
+
+class Linear:
+    """A logistic regression on standardised features, as arrays.
+
+    Parameters
+    ----------
+    mean, deviation
+        Shape (features,): what a value is standardised with. A deviation of 0 leaves its feature out.
+    weight
+        Shape (features,), on standardised values.
+    intercept
+        Log-odds of a row of means.
+    limit
+        Standardised values are held within ±`limit`.
+    negative_rate
+        Share of the legitimate transactions that were learnt from.
+
+    Examples
+    --------
+    >>> model = Linear(np.array([10.0]), np.array([2.0]), np.array([1.0]), 0.0, limit=5.0)
+    >>> model.predict(np.array([[10.0], [12.0]])).round(6).tolist()
+    [0.5, 0.731059]
+    >>> model.contributions(np.array([[12.0], [1e12]])).tolist()
+    [[1.0], [5.0]]
+    """
+
+    kind = "linear"
+
+    def __init__(
+        self,
+        mean: Floats,
+        deviation: Floats,
+        weight: Floats,
+        intercept: float,
+        *,
+        limit: float = LIMIT,
+        negative_rate: float = 1.0,
+    ) -> None:
+        self.mean, self.deviation, self.weight = mean, deviation, weight
+        self.intercept = intercept
+        self.limit = limit
+        self.negative_rate = negative_rate
+        self._varies = deviation > 0
+        self._divisor = np.where(self._varies, deviation, 1.0)
+
+    def predict(self, x: Floats) -> Floats:
+        """See :class:`~stream.models.compiled.CompiledModel`."""
+        # A sum per row, not a matrix product: BLAS rounds differently with the number of rows.
+        log_odds = self.contributions(x).sum(axis=1) + self.intercept
+        share = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
+        return corrected(share, self.negative_rate)
+
+    def contributions(self, x: Floats) -> Floats:
+        """See :class:`~stream.models.compiled.CompiledModel`; exact, against a row of means."""
+        # In C order: the order of a row's sum, and with it the last bit, follows the memory's.
+        scaled = (np.ascontiguousarray(x, dtype=np.float64) - self.mean) / self._divisor
+        return np.where(self._varies, np.clip(scaled, -self.limit, self.limit) * self.weight, 0.0)
+
+    def to_parts(self) -> tuple[Metadata, Arrays]:
+        """See :class:`~stream.models.compiled.CompiledModel`."""
+        metadata = {"intercept": self.intercept, "limit": self.limit, "negative_rate": self.negative_rate}
+        return metadata, {"mean": self.mean, "deviation": self.deviation, "weight": self.weight}
+
+    @classmethod
+    def from_parts(cls, parts: Parts, features: int) -> "Linear":
+        """Undo `to_parts`, checking everything."""
+        return cls(
+            parts.floats("mean", features),
+            parts.floats("deviation", features, low=0.0),
+            parts.floats("weight", features),
+            parts.number("intercept"),
+            limit=parts.number("limit", low=0.0),
+            negative_rate=parts.number("negative_rate", low=np.finfo(float).tiny, high=1.0),
+        )
+
+
+class OnlineLinear:
+    """River's standard scaler and logistic regression, learning by stochastic gradient descent.
+
+    Parameters
+    ----------
+    feature_names
+        In the order of the matrices' columns.
+    seed
+        Taken as every classifier takes one; nothing here is random.
+    learning_rate
+        Step of the weights and of the intercept.
+    limit
+        Standardised values are held within ±`limit`: one absurd amount must not throw the weights about.
+    initial
+        Probability of fraud before anything is learnt: an untrained model must not call everything suspect.
+    negative_rate
+        Share of the legitimate transactions that it is shown.
+    """
+
+    def __init__(
+        self,
+        feature_names: tuple[str, ...],
+        seed: int,  # noqa: ARG002 (gradient descent draws nothing)
+        *,
+        learning_rate: float,
+        limit: float = LIMIT,
+        initial: float,
+        negative_rate: float = 1.0,
+    ) -> None:
+        self.feature_names = feature_names
+        self.limit = limit
+        self.negative_rate = negative_rate
+        self.scaler: Any = preprocessing.StandardScaler()
+        self.regression: Any = linear_model.LogisticRegression(
+            optimizer=optim.SGD(learning_rate),
+            intercept_init=log(initial / (1.0 - initial)),
+            intercept_lr=learning_rate,
+        )
+
+    def learn_one(self, x: dict[str, float], y: bool) -> None:
+        """Learn one transaction. About 15 µs with 23 features."""
+        self.scaler.learn_one(x)
+        self.regression.learn_one(self._scaled(x), y)
+
+    def predict_proba_one(self, x: dict[str, float]) -> float | None:
+        """Return the probability of fraud in the sample."""
+        share: float = self.regression.predict_proba_one(self._scaled(x))[True]
+        return share
+
+    def compile(self, prior: float) -> Linear:  # noqa: ARG002 (the intercept is its prior)
+        """Fold scaler and regression into arrays."""
+        variances: Mapping[str, float] = self.scaler.vars
+        means: Mapping[str, float] = self.scaler.means
+        # River keeps no weight of a feature it has not met.
+        weights: Mapping[str, float] = self.regression.weights
+        names = self.feature_names
+        return Linear(
+            np.array([means.get(name, 0.0) for name in names]),
+            # Python's power, which River divides by; numpy's root may differ in the last bit.
+            np.array([variances.get(name, 0.0) ** 0.5 for name in names]),
+            np.array([weights.get(name, 0.0) for name in names]),
+            float(self.regression.intercept),
+            limit=self.limit,
+            negative_rate=self.negative_rate,
+        )
+
+    def _scaled(self, x: dict[str, float]) -> dict[str, float]:
+        limit = self.limit
+        scaled: dict[str, float] = self.scaler.transform_one(x)
+        return {name: min(max(value, -limit), limit) for name, value in scaled.items()}

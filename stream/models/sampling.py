@@ -1,0 +1,66 @@
+"""Undersampling: which of the legitimate transactions a model is shown, and what that does to its scores."""
+
+from hashlib import blake2b
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Share = TypeVar("Share", float, NDArray[np.float64])
+
+
+def keeps(transaction_id: str, negative_rate: float, salt: int) -> bool:
+    """Say whether a legitimate transaction belongs to the sample.
+
+    Parameters
+    ----------
+    transaction_id
+        Decides alone, with the salt: so that a replay, a restart and a backtest draw the same sample.
+    negative_rate
+        Share of the transactions to keep, in (0, 1].
+    salt
+        Different salts draw independent samples. At least 0, less than 2**64.
+
+    Notes
+    -----
+    A keyed BLAKE2b, about 1 µs. A checksum such as CRC-32 is linear: two salts would draw samples that are
+    the same or disjoint, and runs of neighbouring ids would be kept or left out together.
+
+    Examples
+    --------
+    >>> sum(keeps(str(number), 0.05, salt=7) for number in range(10_000))
+    494
+    """
+    if negative_rate >= 1.0:
+        return True
+    digest = blake2b(transaction_id.encode(), digest_size=8, key=salt.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little") < negative_rate * 2.0**64
+
+
+def corrected(share: Share, negative_rate: float) -> Share:
+    """Turn the share of frauds in the sample into the probability of fraud in the stream.
+
+    Parameters
+    ----------
+    share
+        One, or an array of them, in [0, 1].
+    negative_rate
+        Share of the legitimate transactions that was in the sample, in (0, 1].
+
+    Notes
+    -----
+    On log-odds it is a shift by log(`negative_rate`): ranks and contributions stay as they are.
+
+    Examples
+    --------
+    Of 1,000 transactions 10 are frauds; of the others a tenth was shown, so that the sample has 99 of them:
+
+    >>> round(corrected(10 / (10 + 99), 0.1), 9)
+    0.01
+
+    References
+    ----------
+    Dal Pozzolo, Caelen, Johnson & Bontempi (2015), Calibrating Probability with Undersampling for Unbalanced
+    Classification, equation 4.
+    """
+    return negative_rate * share / (negative_rate * share - share + 1.0)
