@@ -194,9 +194,10 @@ class Archive:
 
     def _remove_leftovers(self, first: Record) -> None:
         """Remove what was filed from `first` on: it was not committed, or this would not come again."""
-        pattern = f"date=*/{first.topic}-{first.partition}-{first.offset:020}-*.parquet"
-        for leftover in (self._folder / self._series[first.topic].folder).glob(pattern):
-            leftover.unlink(missing_ok=True)
+        name = f"{first.topic}-{first.partition}-{first.offset:020}-*.parquet"
+        for pattern in (f"date=*/{name}", f"date=*/.{name}"):
+            for leftover in (self._folder / self._series[first.topic].folder).glob(pattern):
+                leftover.unlink(missing_ok=True)
 
     def _give_back(self) -> None:
         self.roll()

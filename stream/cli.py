@@ -125,3 +125,23 @@ def settings() -> None:
     current = load_settings()
     for name, field in Settings.model_fields.items():
         click.echo(f"FRAUD_{name.upper()}={getattr(current, name)}\n    {field.description}")
+
+
+@main.group()
+def features() -> None:
+    """Look at what is known."""
+
+
+@features.command()
+@click.argument("kind", type=click.Choice(["customer", "terminal"]))
+@click.argument("name", metavar="ID")
+@click.option("--redis", help="URL of Redis [FRAUD_REDIS].")
+def show(kind: str, name: str, redis: str | None) -> None:
+    """Print the stored state of a customer or terminal."""
+    from stream.inspection import describe  # noqa: PLC0415 - only this needs Redis
+
+    lines = describe(load_settings(redis=redis), "customer" if kind == "customer" else "terminal", name)
+    for line in lines or [f"nothing is known of {kind} {name!r}"]:
+        click.echo(line)
+    if not lines:
+        sys.exit(1)

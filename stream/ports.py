@@ -140,6 +140,8 @@ class LearnerStore(Protocol):
     def publish(self, token: Token, roster: bytes, snapshots: Mapping[str, bytes]) -> int:
         """Store snapshots and make `roster` the active one, in one atomic step; return its revision.
 
+        `snapshots` holds every snapshot that the roster names, by key.
+
         Snapshots that the previous roster named stay readable for some minutes, for scorers half-way through
         loading them.
 

@@ -81,6 +81,7 @@ class Backtest:
             store, _Nowhere(), topics, self._clock, ScorerPolicy.of(settings), None, waits
         )
         self._learner = LearnerRole(store, _Nowhere(), topics, self._clock, policy, None, waits)
+        self._on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None
         self._offsets = {"transactions": 0, "labels": 0}
         self.summary = BacktestSummary()
 
@@ -92,6 +93,7 @@ class Backtest:
         *,
         on_scored: Callable[[Scored], None] = lambda _: None,
         on_events: Callable[[Sequence[ModelEvent]], None] = lambda _: None,
+        on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None,
     ) -> BacktestSummary:
         """Feed a recording through scorer and learner.
 
@@ -105,7 +107,10 @@ class Backtest:
             Told of each step's answers, in event-time order.
         on_events
             Told of drift, births and swaps as they happen.
+        on_stages
+            Told for each batch of ``score`` or ``learn`` how many seconds each stage took.
         """
+        self._on_stages = on_stages
         started = time.perf_counter()
         self._learner.start()
         self._scorer.assign(0)
@@ -127,6 +132,7 @@ class Backtest:
             chunk = records[start : start + self._batch_records]
             self._clock.now_ms = chunk[-1].transaction.event_time
             report = self._scorer.handle([self._transaction(recorded) for recorded in chunk])
+            self._on_stages("score", report.stages)
             summary.scored += len(report.pendings)
             summary.dead_lettered += len(report.dead_letters)
             summary.alerts += report.alerts
@@ -139,6 +145,7 @@ class Backtest:
             chunk = labels[start : start + self._batch_records]
             self._clock.now_ms = max(self._clock.now_ms, chunk[-1].label_time)
             report = self._learner.handle([self._label(label) for label in chunk])
+            self._on_stages("learn", report.stages)
             summary.labels_joined += len(report.joined)
             summary.events += [_plain(event) for event in report.events]
             if report.events:

@@ -43,7 +43,8 @@ class Child:
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program, with arguments of our own
-                [sys.executable, "-c", _ENTRY, *arguments],
+                # -P: a folder named `stream` where somebody happens to stand must not be taken for ours.
+                [sys.executable, "-P", "-c", _ENTRY, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

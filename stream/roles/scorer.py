@@ -160,7 +160,11 @@ class ScorerRole:
         watch.lap("load")
         scored = score_batch(decoded.records, state, self.models, self._policy.threshold, self._clock())
         watch.lap("compute")
-        self._commit(owned, batch[-1].offset, state, scored)
+        try:
+            self._commit(owned, batch[-1].offset, state, scored)
+        except FencedError:
+            self.revoke(number)  # what follows of it is not ours either, and no gap
+            raise
         watch.lap("commit")
         alerts = self._emit(scored, decoded)
         watch.lap("emit")

@@ -9,6 +9,7 @@ from typing import Any
 
 import faust
 
+from stream.adapters.topics import require_topics
 from stream.settings import Settings, load_settings
 from stream.worker.process import Process
 
@@ -19,14 +20,16 @@ def _process() -> Process:
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker until it is told to stop.
+    """Run a worker until it is told to stop, and exit: with 0, or with 1 when something else ended it.
 
     Raises
     ------
-    FraudstreamError
-        What ended it, when that was not a signal.
+    SettingsError, TopicError, InfrastructureError
+        Nothing has started yet: a setting is wrong, a topic is missing, no broker answers.
     """
     process = Process(settings)
+    # Before Faust, which would ask for the topics and so make them on a broker that makes what it is asked for.
+    require_topics(settings)
     worker = faust.Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()
 

@@ -11,7 +11,13 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.metrics import Metrics
-from stream.adapters.record_batches import acknowledge, consumer_lag, record_batch_app
+from stream.adapters.record_batches import (
+    acknowledge,
+    consumer_lag,
+    on_assignment,
+    overtaken,
+    record_batch_app,
+)
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
 from stream.errors import FencedError, FraudstreamError, InfrastructureError, StoppedError
@@ -64,8 +70,10 @@ class Host:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._turn = asyncio.Lock()
         self._assigned = asyncio.Event()
+        self._held: list[int] = []
+        self._gave_up = False
         self._fenced_since: float | None = None
-        self.app.on_partitions_assigned.connect(self._on_assigned)
+        on_assignment(self.app, self._on_assigned)
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_before_shutdown.connect(self._drain)
 
@@ -105,8 +113,8 @@ class Host:
         async for event in stream.events():
             await self._assigned.wait()
             async with self._turn:
-                if self.stopping.is_set() or self.fatal is not None:
-                    continue  # never acknowledged: it comes again
+                if self.stopping.is_set() or self.fatal is not None or overtaken(event):
+                    continue  # never acknowledged: it comes again, here or elsewhere
                 try:
                     report = await self.run(self.handle, event.value)
                     acknowledge(event)
@@ -114,7 +122,7 @@ class Host:
                 except FencedError as error:
                     self._on_fenced(error)
                 except StoppedError as error:
-                    _log.info("%s", error)
+                    self._give_up(error)
                 except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
                     await self.die(error)
 
@@ -144,14 +152,14 @@ class Host:
         """Do, once a second, what no batch asks for."""
         if self._assigned.is_set() and not self.stopping.is_set():
             async with self._turn:
-                if self.stopping.is_set() or self.fatal is not None:
+                if self.stopping.is_set() or self.fatal is not None or not self._held:
                     return
                 try:
                     await self.run(self.tick)
                 except FencedError as error:
                     self._on_fenced(error)
                 except StoppedError as error:
-                    _log.info("%s", error)
+                    self._give_up(error)
                 except BaseException as error:  # noqa: BLE001 - a bug ends the process
                     await self.die(error)
         limit = 3 * self.settings.session_timeout_seconds
@@ -183,53 +191,73 @@ class Host:
         self.waiting_for = error
         self.metrics.waiting.labels(service).set(error is not None)
 
+    def _give_up(self, error: StoppedError) -> None:
+        _log.info("%s: %s", self.name, error)
+        self._gave_up = True
+
     def _on_fenced(self, error: FencedError) -> None:
         _log.warning("%s fenced off: %s", self.name, error)
         self.metrics.fenced.labels(self.name).inc()
         if self._fenced_since is None:
             self._fenced_since = asyncio.get_running_loop().time()
 
-    async def _on_assigned(self, _app: Any, assigned: set[Any], **_: Any) -> None:
-        partitions = sorted(tp.partition for tp in assigned if tp.topic == self.input_topic)
+    async def _on_assigned(self, assigned: set[tuple[str, int]]) -> None:
+        partitions = sorted(partition for topic, partition in assigned if topic == self.input_topic)
         _log.info("%s has partitions %s of %s", self.name, partitions, self.input_topic)
         try:
             await self.run(self.assign, partitions)
         except StoppedError as error:
-            _log.info("%s", error)
+            self._give_up(error)
             return
         except BaseException as error:  # noqa: BLE001 - a bug ends the process
             await self.die(error)
             return
         self.metrics.partitions.labels(self.name).set(len(partitions))
+        self._held = partitions
         self._fenced_since = None
         self._assigned.set()
 
     async def _on_revoked(self, _app: Any, _revoked: set[Any], **_: Any) -> None:
+        """Let the batch in hand come to its end, so that it is committed and does not come again."""
         self._assigned.clear()
+        self._held = []
         self.metrics.partitions.labels(self.name).set(0)
+        # No heartbeat is sent meanwhile: waiting must end well before the session does.
+        if await self._take_turn(self.settings.session_timeout_seconds / 2):
+            self._turn.release()
 
     async def _drain(self, *_: Any, **__: Any) -> None:
         """Let the batch in hand come to its end, acknowledged and committed, and begin no other."""
-        held = False
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                held = await self._turn.acquire()
-        except TimeoutError:
+        if self.waiting_for is not None:
+            self.stopping.set()  # the batch in hand would wait on: it is given up, and comes again
+        held = await self._take_turn(DRAIN_SECONDS)
+        if not held:
             _log.warning(
                 "%s: the batch in hand did not end in %g s: given up, it comes again",
                 self.name,
                 DRAIN_SECONDS,
             )
         self.stopping.set()
-        if held and self._assigned.is_set() and self.fatal is None:
-            try:
-                await self.run(self.finish)
-            except FraudstreamError as error:
-                _log.warning(
-                    "%s: not finished in order, labels since the last checkpoint come again: %s",
-                    self.name,
-                    error,
-                )
+        if held and self._held and self.fatal is None:
+            await self._finish()
             await self.app.consumer.commit()
         if held:
             self._turn.release()
+
+    async def _finish(self) -> None:
+        if self._gave_up:
+            return  # half a batch may be in the role's memory: nothing of it may be stored
+        try:
+            await self.run(self.finish)
+        except FraudstreamError as error:
+            _log.warning(
+                "%s: not finished in order, labels since the last checkpoint come again: %s", self.name, error
+            )
+
+    async def _take_turn(self, seconds: float) -> bool:
+        """Wait until no batch is in hand, and keep others from beginning; False when time was up before."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._turn.acquire()
+        except TimeoutError:
+            return False

@@ -12,6 +12,7 @@ from stream import __version__
 from stream.adapters.http import Server, start_http
 from stream.adapters.metrics import Metrics
 from stream.adapters.topics import require_topics
+from stream.errors import FraudstreamError
 from stream.settings import Role, Settings
 from stream.worker.host import Host
 from stream.worker.learner import LearnerHost
@@ -76,29 +77,40 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
     async def on_start(self) -> None:
         process = self.process
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, require_topics, process.settings)
-        self._server = await start_http(
-            process.settings.http_host,
-            process.settings.http_port,
-            process.registry,
-            ready=process.reasons,
-            live=process.stalled,
-        )
+        try:
+            await loop.run_in_executor(None, require_topics, process.settings)
+            self._server = await start_http(
+                process.settings.http_host,
+                process.settings.http_port,
+                process.registry,
+                ready=process.reasons,
+                live=process.stalled,
+            )
+        except FraudstreamError as error:
+            _log.critical("%s", error)
+            raise
         _log.info("metrics and health on http://%s:%d", process.settings.http_host, self._server.port)
         for host in process.hosts[1:]:
             await self.add_runtime_dependency(host.app)
+        for host in process.hosts:
+            self.add_future(self._beat(host))
+
+    async def _beat(self, host: Host) -> None:
+        # Each by itself: one that waits for a service must not hold up the others.
+        while not self.should_stop:
+            await host.beat()
+            await self.sleep(TICK_SECONDS)
 
     @Service.task  # type: ignore[untyped-decorator]
-    async def _beat(self) -> None:
+    async def _show(self) -> None:
+        metrics = self.process.metrics
         while not self.should_stop:
-            for host in self.process.hosts:
-                await host.beat()
             # Anew each time: a partition that was given away must not keep its last lag.
-            self.process.metrics.lag.clear()
+            metrics.lag.clear()
             for host in self.process.hosts:
                 for (topic, partition), lag in host.lag().items():
-                    self.process.metrics.lag.labels(topic, str(partition)).set(lag)
-            self.process.metrics.ready.set(not self.process.reasons())
+                    metrics.lag.labels(topic, str(partition)).set(lag)
+            metrics.ready.set(not self.process.reasons())
             await self.sleep(TICK_SECONDS)
 
     async def on_stop(self) -> None:
