@@ -15,6 +15,7 @@ from stream.models.compiled import CompiledModel
 from stream.pipeline.pending import Pending
 from stream.records import Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
+from stream.registry.gate import Verdict
 from stream.registry.swap import Case, Refusal, Swap, SwapPolicy
 
 _RATIO = FEATURE_NAMES.index("amount_ratio")
@@ -305,7 +306,7 @@ class Learner:
             f"{swap.challenger} takes over from {previous}: average precision {verdict.challenger:.3f}"
             f" against {verdict.champion:.3f} on {verdict.labels} labels with {verdict.frauds} frauds"
         )
-        evidence = {"trigger": swap.trigger, **_numbers(verdict._asdict())}
+        evidence = {"trigger": swap.trigger, **_numbers(verdict)}
         events.append(self._event("swap", swap.challenger, previous, detail, evidence, now_ms))
         self._change_roster()
 
@@ -315,7 +316,7 @@ class Learner:
             detail, evidence = f"{champion} stays: no challenger has scored enough frauds to be judged", {}
         else:
             detail = f"{champion} stays: {refusal.best} is not better beyond doubt"
-            evidence = {"best": str(refusal.best), **_numbers(refusal.verdict._asdict())}
+            evidence = {"best": str(refusal.best), **_numbers(refusal.verdict)}
         evidence["trigger"] = refusal.trigger
         events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
 
@@ -358,6 +359,7 @@ def _compiled(contender: Contender) -> Publication:
     )
 
 
-def _numbers(evidence: dict[str, float | int | str]) -> dict[str, float | int | str]:
-    """Keep what JSON can say: no nan and no infinities."""
-    return {name: value for name, value in evidence.items() if isinstance(value, str) or np.isfinite(value)}
+def _numbers(verdict: Verdict) -> dict[str, float | int | str]:
+    """Return what a verdict rests on, without nan and infinities, which JSON does not know."""
+    numbers = {name: value for name, value in verdict._asdict().items() if name != "passed"}
+    return {name: value for name, value in numbers.items() if np.isfinite(value)}

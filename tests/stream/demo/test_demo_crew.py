@@ -21,7 +21,7 @@ def test_children_read_the_settings_that_they_are_given(monkeypatch: pytest.Monk
         partitions=3,
         challengers=("forest", "logistic"),
         alert_threshold=0.25,
-        signing_key="secret",  # type: ignore[arg-type]  # pydantic makes a SecretStr of it
+        signing_key="a-throw-away-signing-key",  # type: ignore[arg-type]  # pydantic makes a SecretStr of it
     )
     for name, value in environment_of(settings).items():
         monkeypatch.setenv(name, value)

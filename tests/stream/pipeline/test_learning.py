@@ -1,6 +1,7 @@
 import pickle
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from stream.pipeline.learning import (
     unpack_verdicts,
 )
 from stream.pipeline.pending import LAYOUT, Pending
-from stream.records import Label
+from stream.records import Label, ModelEvent, encode
 from stream.registry.gate import GatePolicy
 from stream.registry.swap import SwapPolicy
 
@@ -87,7 +88,10 @@ def stream(learner: Learner, labels: int, good: str, bad: str, *, start: int = 0
 
 
 def events(outcomes: list[Outcome]) -> list[tuple[str, str]]:
-    return [(event.kind, event.model_version) for outcome in outcomes for event in outcome.events]
+    found = [event for outcome in outcomes for event in outcome.events]
+    for event in found:  # whoever reads the topic can
+        assert msgspec.json.decode(encode(event), type=ModelEvent) == event
+    return [(event.kind, event.model_version) for event in found]
 
 
 def test_a_label_is_judged_learnt_and_counted() -> None:
