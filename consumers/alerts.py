@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from consumers.decoder import Decoder
 from consumers.stopping import Stop
-from consumers.subscription import Subscription
+from consumers.subscription import POLL_SECONDS, Subscription
 from stream.records import Alert
 
 BATCH_ALERTS: Final = 100
@@ -86,8 +86,7 @@ class AlertDelivery:
             Stop by itself after so long without an alert; None goes on for ever.
         """
         idle = 0.0
-        wait_seconds = 0.5
-        for batch in self._subscription.batches(BATCH_ALERTS, stop, wait_seconds):
+        for batch in self._subscription.batches(BATCH_ALERTS, stop):
             try:
                 for record in batch:
                     alert = self._decoder(record)
@@ -96,7 +95,7 @@ class AlertDelivery:
                     self._subscription.done(record)
             finally:
                 self._subscription.commit()
-            idle = 0.0 if batch else idle + wait_seconds
+            idle = 0.0 if batch else idle + POLL_SECONDS
             if idle_seconds is not None and idle >= idle_seconds:
                 return
 

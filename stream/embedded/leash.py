@@ -50,7 +50,7 @@ class Leashed:
         self._unread = b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(  # noqa: S603 - our own module, with arguments of our own
-            [sys.executable, "-m", "stream.embedded", *arguments],
+            [sys.executable, "-P", "-m", "stream.embedded", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -160,7 +160,8 @@ class Learner:
         Outcome
             What is to be stored and announced. A label that says what was known is only counted; one that
             contradicts an earlier one corrects the evaluation and the risk counts, and the models learn the
-            transaction once more with the new verdict (none of them can unlearn).
+            transaction once more with the new verdict (none of them can unlearn). A settlement never
+            contradicts anybody.
 
         Notes
         -----
@@ -176,7 +177,8 @@ class Learner:
             applied = any(said.offset == offset for said in verdicts)
             self.offset = max(self.offset, offset)
             self.label_time = max(self.label_time, label.label_time)
-            if earlier and earlier[-1].is_fraud == label.is_fraud:
+            # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
+            if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
                 duplicates += 1
                 continue
             if earlier:

@@ -28,7 +28,7 @@ def run_worker(settings: Settings) -> None:
         Nothing has started yet: a setting is wrong, a topic is missing, no broker answers.
     """
     process = Process(settings)
-    # Before Faust, which would ask for the topics and so make them on a broker that makes what it is asked for.
+    # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
     require_topics(settings)
     worker = faust.Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()

@@ -123,6 +123,9 @@ class Host:
                     self._on_fenced(error)
                 except StoppedError as error:
                     self._give_up(error)
+                except asyncio.CancelledError:
+                    self._gave_up = True
+                    raise
                 except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
                     await self.die(error)
 
@@ -160,6 +163,9 @@ class Host:
                     self._on_fenced(error)
                 except StoppedError as error:
                     self._give_up(error)
+                except asyncio.CancelledError:
+                    self._gave_up = True
+                    raise
                 except BaseException as error:  # noqa: BLE001 - a bug ends the process
                     await self.die(error)
         limit = 3 * self.settings.session_timeout_seconds
@@ -209,6 +215,10 @@ class Host:
         except StoppedError as error:
             self._give_up(error)
             return
+        except asyncio.CancelledError:
+            # Faust stops this before it tells anybody: what waits in the role's thread must hear of it.
+            self.stopping.set()
+            raise
         except BaseException as error:  # noqa: BLE001 - a bug ends the process
             await self.die(error)
             return

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 
 import faust
 from mode import Service
@@ -40,14 +40,9 @@ class Process:
         self.hosts: list[Host] = [kind(settings, self.metrics) for kind in kinds[settings.role]]
         self.metrics.build_info.labels(__version__, settings.role).set(1)
         self.app.conf.logging_config = logging_config(settings)
-        process = self
-
-        class Beside(_Beside):
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                super().__init__(*args, **kwargs)
-                self.process = process
-
-        self.app.service(Beside)
+        # Not `app.service`, which starts once partitions are assigned: health is asked for before, when Redis
+        # is away, say.
+        self.app.add_dependency(_Beside(self))
 
     @property
     def app(self) -> faust.App:
@@ -71,8 +66,10 @@ class Process:
 class _Beside(Service):  # type: ignore[misc]  # mode has no types
     """What runs beside the agents: health and metrics over HTTP, the further roles' apps, a beat a second."""
 
-    process: Process
-    _server: Server | None = None
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self.process = process
+        self._server: Server | None = None
 
     async def on_start(self) -> None:
         process = self.process
@@ -91,7 +88,8 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
             raise
         _log.info("metrics and health on http://%s:%d", process.settings.http_host, self._server.port)
         for host in process.hosts[1:]:
-            await self.add_runtime_dependency(host.app)
+            # Beside the first: starting takes until partitions are assigned.
+            self.add_future(self.add_runtime_dependency(host.app))
         for host in process.hosts:
             self.add_future(self._beat(host))
 

@@ -131,6 +131,16 @@ def test_a_second_opinion_corrects_evaluation_and_risk_and_is_learnt_once_more()
     assert learner.learned == 2
 
 
+def test_settlement_does_not_overrule_a_person() -> None:
+    learner = Learner(POLICY)
+    learn(learner, joined(5, fraud=True, name="x"))
+    late = joined(9, fraud=False, name="x", said=(Said(5, True),))
+    silence = late._replace(label=msgspec.structs.replace(late.label, source="settlement"))
+    outcome = learn(learner, silence)
+    assert (outcome.duplicates, outcome.corrections) == (1, 0)
+    assert learner.quality()["logistic-1"].frauds == 1
+
+
 def test_repetitions_within_a_batch_are_noticed_too() -> None:
     learner = Learner(POLICY)
     outcome = learn(learner, *(joined(n, fraud=n == 3, name="x") for n in (1, 2, 3)))

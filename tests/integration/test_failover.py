@@ -1,0 +1,210 @@
+"""Workers that are killed, stopped and paused under load: nothing is lost, nothing is counted twice."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from stream.features.catalogue import SCHEMA
+from stream.pipeline.learning import Learner, unpack_verdicts
+from stream.records import Transaction
+from stream.registry.checkpoint import decode_checkpoint
+from stream.settings import Settings
+from tests.services.pipeline import Pipeline, decode_score
+from tests.services.traffic import labels, transactions
+from tests.services.uninterrupted import Uninterrupted
+from tests.services.waiting import eventually
+from tests.services.worker import Worker
+
+Deploy = Callable[..., Settings]
+Start = Callable[..., Worker]
+
+FAST = {
+    "partitions": 4,
+    "batch_records": 50,
+    "session_timeout_seconds": 6,
+    "checkpoint_seconds": 0.1,
+    "snapshot_labels": 200,
+    "snapshot_seconds": 1e6,
+}
+
+
+@pytest.mark.service("redis")
+def test_killed_workers_lose_nothing_and_end_where_an_uninterrupted_run_ends(
+    deploy: Deploy, worker: Start
+) -> None:
+    labelled, unlabelled = transactions(3_000, "a"), transactions(6_000, "b")
+    known = labels(labelled)
+    with Pipeline(deploy(**FAST)) as pipeline:
+        scorer, learner = (worker(pipeline.settings, role, timeout=None) for role in ("score", "learn"))
+        pipeline.publish(labelled)
+        pipeline.await_scored(3_000)
+        pipeline.publish(known[:1_000])
+        eventually(lambda: pipeline.learner_keys("k"), describe="a checkpoint")
+        # Labels of one population, transactions of another: what is learnt when does not change a feature.
+        pipeline.publish([*unlabelled, *known[1_000:]])
+        _kill_when({scorer: lambda: pipeline.scored() >= 4_000, learner: lambda: pipeline.learnt() >= 1_400})
+        learnt = pipeline.learnt()
+        assert pipeline.scored() < 9_000, "killed too late"
+        assert learnt < 3_000, "killed too late"
+        redelivered = _between(pipeline, pipeline.committed(pipeline.topics.transactions, "score"))
+
+        scorer, learner = (worker(pipeline.settings, role, timeout=None) for role in ("score", "learn"))
+        pipeline.await_scored(9_000)
+        pipeline.await_learnt(3_000)
+        answers = pipeline.scores(labelled + unlabelled)
+        assert scorer.metric("fraud_transactions_total", outcome="redelivered") == len(redelivered)
+        assert learner.terminate() == 0
+        ended = _checkpointed(pipeline)
+
+        whole = Uninterrupted(pipeline.settings)
+        whole.score(labelled)
+        whole.learn(known)
+        whole.score(unlabelled)
+
+        assert answers.keys() == whole.pending.keys()
+        again = {name for name, given in answers.items() if len(given) > 1}
+        assert again <= redelivered
+        assert all(len(set(given)) == 1 for given in answers.values()), "an answer differs from the first"
+        for name, given in answers.items():
+            assert decode_score(given[0]).features == tuple(whole.pending[name].vector.tolist())
+        assert pipeline.customers() == whole.customers()
+
+        assert "continuing from a checkpoint at label offset" in learner.tail()
+        assert 0 < _resumed_at(learner) < learnt
+        assert pipeline.learner_keys("v") == whole.verdicts()
+        assert pipeline.learner_keys("t") == whole.risks("terminal")
+        assert pipeline.learner_keys("c") == whole.risks("customer")
+        assert {len(unpack_verdicts(said)) for said in pipeline.learner_keys("v").values()} == {1}
+        assert _knowledge(ended) == _knowledge(whole.learner)
+
+
+@pytest.mark.service("redis")
+def test_scorers_share_the_partitions_and_hand_over_when_one_stops_or_is_killed(
+    topics: Deploy, worker: Start
+) -> None:
+    before, during, after = (transactions(4_000, name) for name in "abc")
+    with Pipeline(topics(**FAST)) as pipeline:
+        learner, first, second = (worker(pipeline.settings, role, timeout=None) for role in _ONE_AND_TWO)
+        _await_shared(first, second)
+
+        pipeline.publish(before)
+        pipeline.await_scored(1_000)
+        first.ask_to_stop()
+        assert pipeline.scored() < 4_000, "stopped too late"
+        pipeline.await_scored(4_000)
+        eventually(lambda: first.returncode == 0, 10, first.tail)
+        assert {len(given) for given in pipeline.scores(before).values()} == {1}
+
+        third = worker(pipeline.settings, "score", timeout=None)
+        _await_shared(second, third)
+        pipeline.publish(during)
+        pipeline.await_scored(5_000)
+        second.kill()
+        assert pipeline.scored() < 8_000, "killed too late"
+        pipeline.await_scored(8_000)
+        assert third.metric("fraud_assigned_partitions", role="score") == 4
+
+        pipeline.publish(after)
+        pipeline.await_scored(12_000)
+        everything = before + during + after
+        _assert_as_if_uninterrupted(pipeline, everything)
+        assert learner.returncode is None
+        assert third.returncode is None
+
+
+@pytest.mark.service("redis")
+def test_a_scorer_that_wakes_up_after_it_was_replaced_does_no_harm(topics: Deploy, worker: Start) -> None:
+    before, after = transactions(6_000, "a"), transactions(1_000, "b")
+    with Pipeline(topics(**FAST)) as pipeline:
+        _, sleeper, other = (worker(pipeline.settings, role, timeout=None) for role in _ONE_AND_TWO)
+        _await_shared(sleeper, other)
+        pipeline.publish(before)
+        pipeline.await_scored(1_000)
+        sleeper.pause()
+        assert pipeline.scored() < 6_000, "paused too late"
+        pipeline.await_scored(6_000)
+
+        sleeper.resume()
+        _await_shared(sleeper, other)
+        pipeline.publish(after)
+        pipeline.await_scored(7_000)
+        _assert_as_if_uninterrupted(pipeline, before + after)
+        assert sleeper.returncode is None
+
+
+_ONE_AND_TWO = ("learn", "score", "score")
+
+
+def _await_shared(one: Worker, other: Worker) -> None:
+    """Wait until two scorers are ready and have half of the partitions each."""
+
+    def shared() -> bool:
+        return all(
+            scorer.is_ready() and scorer.metric("fraud_assigned_partitions", role="score") == 2
+            for scorer in (one, other)
+        )
+
+    eventually(shared, 40, "two scorers with two partitions each")
+
+
+def _assert_as_if_uninterrupted(pipeline: Pipeline, some: Sequence[Transaction]) -> None:
+    """Every transaction was answered, always alike, and no state was touched twice."""
+    whole = Uninterrupted(pipeline.settings)
+    whole.score(some)
+    answers = pipeline.scores(some)
+    assert answers.keys() == whole.pending.keys()
+    for name, given in answers.items():
+        assert len(set(given)) == 1, "an answer differs from the first"
+        assert decode_score(given[0]).features == tuple(whole.pending[name].vector.tolist())
+    assert pipeline.customers() == whole.customers()
+
+
+def _kill_when(conditions: dict[Worker, Callable[[], bool]]) -> None:
+    """Kill each worker as soon as its condition holds."""
+
+    def all_killed() -> bool:
+        for victim in [victim for victim, due in conditions.items() if due()]:
+            victim.kill()
+            del conditions[victim]
+        return not conditions
+
+    eventually(all_killed, every=0.01, describe="workers far enough to be killed")
+
+
+def _between(pipeline: Pipeline, committed: dict[int, int]) -> set[str]:
+    """Return the transactions whose effects are stored and whose offsets are not committed."""
+    done = pipeline.store.transactions_done(pipeline.settings.partitions)
+    return {
+        msgspec.json.decode(record.value or b"", type=Transaction).transaction_id
+        for record in pipeline.read(pipeline.topics.transactions)
+        if committed[record.partition] <= record.offset <= done[record.partition]
+    }
+
+
+def _checkpointed(pipeline: Pipeline) -> Learner:
+    state = decode_checkpoint(pipeline.learner_keys("k")["0"], None, SCHEMA)
+    assert isinstance(state.learner, Learner)
+    return state.learner
+
+
+def _resumed_at(learner: Worker) -> int:
+    return int(learner.tail().partition("checkpoint at label offset ")[2].split()[0])
+
+
+def _knowledge(learner: Learner) -> dict[str, Any]:
+    """Return everything that decides on coming scores, swaps and reports."""
+    models = {}
+    for version, contender in learner.field.contenders.items():
+        meta, arrays = contender.model.compile().to_parts()
+        plain = {name: array.tolist() for name, array in arrays.items()}
+        models[version] = (contender.model.learned, contender.model.frauds_learned, meta, plain)
+    return {
+        "models": models,
+        "champion": learner.field.champion,
+        "learned": learner.learned,
+        "offset": learner.offset,
+        "swaps": learner.swaps,
+        "quality": {version: judged._asdict() for version, judged in learner.quality().items()},
+    }

@@ -1,0 +1,49 @@
+"""Workers that are told to stop: within seconds, with exit code 0, and with everything committed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from stream.settings import Settings
+from tests.services.pipeline import Pipeline
+from tests.services.traffic import labels, transactions
+from tests.services.waiting import eventually
+from tests.services.worker import Worker
+
+Deploy = Callable[..., Settings]
+Start = Callable[..., Worker]
+
+SECONDS = 10
+"""That an orchestrator gives at the least before it kills."""
+
+
+@pytest.mark.service("redis")
+def test_after_an_orderly_stop_under_load_nothing_comes_again(deploy: Deploy, worker: Start) -> None:
+    labelled, unlabelled = transactions(2_000, "a"), transactions(6_000, "b")
+    known = labels(labelled)
+    settings = deploy(batch_records=50, session_timeout_seconds=6, checkpoint_seconds=1e6)
+    with Pipeline(settings) as pipeline:
+        scorer, learner = (worker(settings, role, timeout=None) for role in ("score", "learn"))
+        pipeline.publish(labelled)
+        pipeline.await_scored(2_000)
+        pipeline.publish([*known, *unlabelled])
+        eventually(lambda: pipeline.scored() > 3_000 and pipeline.learnt() > 100, every=0.01)
+
+        scorer.ask_to_stop()
+        learner.ask_to_stop()
+        eventually(lambda: (scorer.returncode, learner.returncode) == (0, 0), SECONDS)
+        scored, learnt = pipeline.scored(), pipeline.learnt()
+        assert scored < 8_000, "stopped too late"
+        committed = pipeline.committed(pipeline.topics.transactions, "score")
+        assert sum(committed.values()) == scored
+
+        scorer, learner = (worker(settings, role, timeout=None) for role in ("score", "learn"))
+        pipeline.await_scored(8_000)
+        pipeline.await_learnt(2_000)
+        answers = pipeline.scores(labelled + unlabelled)
+        assert len(answers) == 8_000
+        assert {len(given) for given in answers.values()} == {1}
+        eventually(learner.is_ready)
+        assert f"continuing from a checkpoint at label offset {learnt - 1}\n" in learner.tail()
+        assert learner.metric("fraud_labels_total", outcome="joined") == 2_000 - learnt
+        assert len(pipeline.learner_keys("v")) == 2_000

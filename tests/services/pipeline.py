@@ -1,0 +1,140 @@
+"""A running pipeline as its neighbours see it: topics to publish to and to read, and what lies in Redis."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Self
+
+import msgspec
+import redis
+from confluent_kafka import Consumer, TopicPartition
+
+from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.redis_store import RedisStore
+from stream.adapters.topics import TopicNames
+from stream.ports import Outgoing
+from stream.records import DeadLetter, Label, Record, Score, Transaction, encode
+from stream.settings import Settings
+from tests.services.topic_reader import read_topic
+from tests.services.waiting import eventually
+
+
+class Pipeline:
+    """The topics and the store of a deployment.
+
+    Parameters
+    ----------
+    settings
+        Those its workers run with.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topics = TopicNames.of(settings)
+        self.store = RedisStore(
+            settings.redis,
+            namespace=settings.namespace,
+            pending_ttl=timedelta(days=settings.pending_days),
+            state_ttl=timedelta(days=settings.state_days),
+        )
+        self._redis = redis.Redis.from_url(settings.redis)
+        self._emitter = KafkaEmitter(settings.broker)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._emitter.close()
+        self._redis.close()
+        self.store.close()
+
+    # What goes in.
+
+    def publish(self, records: Iterable[Transaction | Label]) -> None:
+        """Publish transactions and labels, in this order within each partition."""
+        self.publish_raw(
+            Outgoing(self.topics.transactions, record.customer_id.encode(), encode(record))
+            if isinstance(record, Transaction)
+            else Outgoing(self.topics.labels, record.transaction_id.encode(), encode(record))
+            for record in records
+        )
+
+    def publish_raw(self, records: Iterable[Outgoing]) -> None:
+        """Publish whatever it is."""
+        self._emitter.emit(records)
+
+    # How far it has come.
+
+    def scored(self) -> int:
+        """Return how many records of `transactions` are done with, by the watermarks."""
+        return sum(offset + 1 for offset in self.store.transactions_done(self.settings.partitions).values())
+
+    def learnt(self) -> int:
+        """Return how many records of `labels` are done with, by the watermark."""
+        return self.store.labels_done() + 1
+
+    def await_scored(self, records: int, timeout: float = 40) -> None:
+        """Wait until so many records of `transactions` are done with."""
+        eventually(lambda: self.scored() >= records, timeout, lambda: f"{self.scored()} of {records} scored")
+
+    def await_learnt(self, records: int, timeout: float = 40) -> None:
+        """Wait until so many records of `labels` are done with."""
+        eventually(lambda: self.learnt() >= records, timeout, lambda: f"{self.learnt()} of {records} learnt")
+
+    def committed(self, topic: str, role: str) -> dict[int, int]:
+        """Return the offset that a role's consumer group has committed, by partition; 0 for none."""
+        group = f"{self.settings.namespace}-{role}"
+        consumer = Consumer({"bootstrap.servers": self.settings.broker, "group.id": group})
+        places = [TopicPartition(topic, partition) for partition in range(self.settings.partitions)]
+        try:
+            return {place.partition: max(0, place.offset) for place in consumer.committed(places, timeout=10)}
+        finally:
+            consumer.close()
+
+    # What came out.
+
+    def read(self, topic: str, until: Callable[[list[Record]], bool] | int | None = None) -> list[Record]:
+        """Return the records of a topic; see :func:`tests.services.topic_reader.read_topic`."""
+        return read_topic(self.settings.broker, topic, until)
+
+    def scores(self, of: Sequence[Transaction] = ()) -> dict[str, list[bytes]]:
+        """Return every answer to each transaction, by transaction id, once all of these are answered."""
+        wanted = {transaction.transaction_id for transaction in of}
+        records = self.read(self.topics.scores, lambda read: wanted <= _answers(read).keys())
+        return _answers(records)
+
+    def dead_letters(self, until: int | None = None) -> list[DeadLetter]:
+        """Return the dead letters, once there are so many."""
+        return [
+            msgspec.json.decode(record.value or b"", type=DeadLetter)
+            for record in self.read(self.topics.dead_letters, until)
+        ]
+
+    def customers(self) -> dict[str, bytes]:
+        """Return the stored state of every customer."""
+        parts = [self._stored(f"{{{number}}}:c:") for number in range(self.settings.partitions)]
+        assert sum(map(len, parts)) == len({name for part in parts for name in part}), "one lies in two"
+        return {name: state for part in parts for name, state in part.items()}
+
+    def learner_keys(self, kind: str) -> dict[str, bytes]:
+        """Return what the learner has stored: `t` and `c` for risk records, `v` for verdicts, `k`, ..."""
+        return self._stored(f"{{learner}}:{kind}:")
+
+    def _stored(self, prefix: str) -> dict[str, bytes]:
+        whole = f"{self.settings.namespace}:{prefix}"
+        names: list[Any] = [*self._redis.scan_iter(match=f"{whole}*", count=10_000)]
+        values: list[Any] = self._redis.mget(names) if names else []  # type: ignore[assignment]
+        return {name.decode().removeprefix(whole): value for name, value in zip(names, values, strict=True)}
+
+
+def decode_score(value: bytes) -> Score:
+    """Decode a score."""
+    return msgspec.json.decode(value, type=Score)
+
+
+def _answers(records: Iterable[Record]) -> dict[str, list[bytes]]:
+    answers = defaultdict(list)
+    for record in records:
+        assert record.value is not None
+        answers[decode_score(record.value).transaction_id].append(record.value)
+    return answers
