@@ -15,7 +15,8 @@ def provenance(**details: Any) -> dict[str, Any]:
     """Return what belongs beside a result, with `details` such as the seed."""
     module = Path(sys.argv[0]).stem
     return {
-        "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]),
+        # Where a file lies is this machine's affair.
+        "command": " ".join([f"python -m benchmarks.{module}", *(Path(arg).name for arg in sys.argv[1:])]),
         "machine": {
             "cores": os.cpu_count(),
             "processor": platform.processor() or platform.machine(),
