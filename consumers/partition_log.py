@@ -7,6 +7,7 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumers.subscription import commit, consumer_config, records_of
+from stream.adapters.offsets import offset_range
 from stream.errors import InfrastructureError, TopicError
 from stream.records import Record
 
@@ -114,8 +115,8 @@ class PartitionLog:
     def _ranges(self) -> dict[int, tuple[int, int]]:
         try:
             return {
-                partition: self._consumer.get_watermark_offsets(
-                    TopicPartition(self._topic, partition), timeout=_TIMEOUT_SECONDS, cached=False
+                partition: offset_range(
+                    self._consumer, TopicPartition(self._topic, partition), _TIMEOUT_SECONDS
                 )
                 for partition in self.partitions
             }

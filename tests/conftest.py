@@ -8,7 +8,9 @@ from tests.services.plugin import pytest_configure as configure_services
 from tests.services.plugin import (  # noqa: F401 - pytest finds its hooks here
     pytest_runtest_makereport,
     pytest_runtest_setup,
+    pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream.adapters.offsets import offset_range
 from stream.adapters.topics import TopicNames
 from stream.errors import FraudstreamError, InfrastructureError
 from stream.records import Alert, DeadLetter, ModelEvent
@@ -133,7 +134,7 @@ class Witness:
 
     def _end(self, places: list[Any]) -> int:
         try:
-            ends = [self._consumer.get_watermark_offsets(place, _TIMEOUT_SECONDS)[1] for place in places]
+            ends = [offset_range(self._consumer, place, _TIMEOUT_SECONDS)[1] for place in places]
         except KafkaException as error:
             raise self._no_answer(error) from error
         return sum(max(0, end) for end in ends)

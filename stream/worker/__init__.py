@@ -4,14 +4,22 @@
 ``stream.roles``; here it is wired to Kafka, Redis, the metrics and the health endpoints.
 """
 
+import logging
+import os
+import threading
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import faust
 
 from stream.adapters.topics import require_topics
 from stream.settings import Settings, load_settings
 from stream.worker.process import Process
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 9.0
+"""How long stopping may take: orchestrators give ten seconds and more before they kill."""
 
 
 @cache
@@ -30,8 +38,22 @@ def run_worker(settings: Settings) -> None:
     process = Process(settings)
     # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
     require_topics(settings)
-    worker = faust.Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
+    worker = _Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()
+
+
+class _Worker(faust.Worker):  # type: ignore[misc]  # Faust has no types
+    """A worker whose stop comes to an end: aiokafka tries for ever to commit to a broker that is away."""
+
+    async def stop(self) -> None:
+        deadline = threading.Timer(STOP_SECONDS, self._leave)
+        deadline.daemon = True
+        deadline.start()
+        await super().stop()
+
+    def _leave(self) -> None:
+        _log.warning("not stopped within %g s: leaving; what was not committed comes again", STOP_SECONDS)
+        os._exit(0 if self.crash_reason is None else 1)
 
 
 def __getattr__(name: str) -> Any:

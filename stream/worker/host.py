@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 6.0
 """How long an orderly stop waits for the batch in hand before it gives it up."""
+SLOW_SECONDS: Final = 5.0
+"""A batch takes milliseconds: one that takes so long waits for something."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Host:
         self._assigned = asyncio.Event()
         self._held: list[int] = []
         self._gave_up = False
+        self._began: float | None = None
         self._fenced_since: float | None = None
         on_assignment(self.app, self._on_assigned)
         self.app.on_partitions_revoked.connect(self._on_revoked)
@@ -106,7 +109,11 @@ class Host:
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code in the role's thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        self._began = loop.time()
+        try:
+            return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
+        finally:
+            self._began = None
 
     async def consume(self, stream: Any) -> None:
         """Handle record batches as they come; acknowledge each after its effects are out."""
@@ -143,6 +150,10 @@ class Host:
             return [f"{self.name}: {self.fatal}"]
         if self.waiting_for is not None:
             return [f"{self.name} waits: {self.waiting_for}"]
+        if self._began is not None:
+            seconds = asyncio.get_running_loop().time() - self._began
+            if seconds > SLOW_SECONDS:
+                return [f"{self.name}: at work on one batch for {seconds:.0f} s; is Kafka away?"]
         if not self._assigned.is_set():
             return [f"{self.name}: no partitions assigned yet"]
         return []
@@ -158,7 +169,7 @@ class Host:
                 if self.stopping.is_set() or self.fatal is not None or not self._held:
                     return
                 try:
-                    await self.run(self.tick)
+                    await self.run(self._tick)
                 except FencedError as error:
                     self._on_fenced(error)
                 except StoppedError as error:
@@ -186,6 +197,11 @@ class Host:
         self._thread.shutdown(wait=False)
         self.emitter.close()
         self.store.close()
+
+    def _tick(self) -> None:
+        # Without transactions nothing else would notice that Redis is away.
+        self.waits.redis(self.store.check)
+        self.tick()
 
     def _on_wait(self, service: str, error: InfrastructureError | None) -> None:
         if error is None:

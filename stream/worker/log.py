@@ -9,6 +9,8 @@ from stream.settings import Settings
 _LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio")
 _STARTING_AND_STOPPING: Final = ("stream.adapters.record_batches", "stream.worker.process")
 """Ours, but in these names mode logs every service's start and stop."""
+_SELDOM_SECONDS: Final = 10.0
+_MOST_SAID: Final = 1_000
 
 
 class OnceOnly(logging.Filter):
@@ -20,6 +22,29 @@ class OnceOnly(logging.Filter):
         return not (isinstance(error, FraudstreamError) and record.name.startswith(_LIBRARIES))
 
 
+class Seldom(logging.Filter):
+    """Lets a library say the same again only after a while.
+
+    Of a broker that is away, aiokafka tells 40 times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep everything else."""
+        if not record.name.startswith(_LIBRARIES):
+            return True
+        said = record.name, str(record.msg)
+        if record.created - self._said.get(said, 0.0) < _SELDOM_SECONDS:
+            return False
+        if len(self._said) >= _MOST_SAID:
+            self._said.clear()
+        self._said[said] = record.created
+        return True
+
+
 def logging_config(settings: Settings) -> dict[str, Any]:
     """Return a configuration for `logging.config.dictConfig`: lines on standard error."""
     level = settings.log_level.upper()
@@ -27,7 +52,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"once": {"()": OnceOnly}},
+        "filters": {"once": {"()": OnceOnly}, "seldom": {"()": Seldom}},
         "formatters": {
             "line": {"format": "%(asctime)s %(levelname)-8s %(name)s: %(message)s"},
         },
@@ -36,7 +61,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "line",
-                "filters": ["once"],
+                "filters": ["once", "seldom"] if level != "DEBUG" else ["once"],
             }
         },
         # Faust counts rebalances for a sensor that we do not have, and warns of each.

@@ -133,11 +133,13 @@ def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
     log.reader(delay="0.02")
     log.await_seen(RECORDS // 10)
     second = log.reader(delay="0.02")
+    eventually(lambda: "Worker ready" in second.tail(4000), 60, lambda: second.tail(4000))
+    log.fill()
     eventually(lambda: log.seen(1), 60, lambda: second.tail(4000))
     assert second.terminate() == 0, second.tail()
     log.fill()
 
-    log.await_seen(2 * RECORDS)
+    log.await_seen(3 * RECORDS)
     # What was acknowledged is committed before a partition goes over, and a reader lets the batch in hand
     # come to its end: nothing is done twice. The embedded broker refuses commits amid a rebalance.
     if log.commits_while_rebalancing:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -27,9 +28,7 @@ def test_scorers_serve_the_new_champion_from_one_transaction_to_the_next(
     write_recording(drifting(), file)
     settings = topics(partitions=4, batch_records=200, snapshot_labels=150)
     with Pipeline(settings) as pipeline:
-        learner, *scorers = (
-            worker(settings, role, timeout=None) for role in ("learn", "score", "score")
-        )
+        learner, *scorers = (worker(settings, role, timeout=None) for role in ("learn", "score", "score"))
         eventually(lambda: all(one.is_ready() for one in scorers), 40, "two scorers")
         replayed = fraudstream(
             "replay", str(file), "--label-delay=12h", "--label-cadence=12h", settings=settings
@@ -50,7 +49,7 @@ def test_scorers_serve_the_new_champion_from_one_transaction_to_the_next(
             versions[record.partition].append(decode_score(record.value or b"").model_version)
         assert len(versions) == 4
         for served in versions.values():
-            changes = [served[0]] + [new for old, new in zip(served, served[1:], strict=False) if new != old]
+            changes = [served[0]] + [new for old, new in pairwise(served) if new != old]
             assert len(changes) > 1
             assert changes == reign[: len(changes)]
 

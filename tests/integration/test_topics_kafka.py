@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
 from stream.adapters.topics import TopicNames, check_topics, create_topics, require_topics, topic_specs
 from stream.errors import TopicError
 from stream.settings import Settings
+from tests.services.waiting import eventually
 
 
 @pytest.fixture
@@ -28,6 +29,13 @@ def alter(settings: Settings, topic: str, name: str, value: str) -> None:
     admin = AdminClient({"bootstrap.servers": settings.broker})
     for answer in admin.incremental_alter_configs([resource]).values():
         answer.result()
+
+    def altered() -> bool:
+        (answer,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+        return bool(answer.result()[name].value == value)
+
+    # The controller has agreed; the broker hears of it a moment later.
+    eventually(altered)
 
 
 def test_created_topics_have_no_problems(settings: Settings) -> None:

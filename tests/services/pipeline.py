@@ -98,10 +98,12 @@ class Pipeline:
         return read_topic(self.settings.broker, topic, until)
 
     def scores(self, of: Sequence[Transaction] = ()) -> dict[str, list[bytes]]:
-        """Return every answer to each transaction, by transaction id, once all of these are answered."""
+        """Return every answer on the topic, by transaction id, once all of these transactions have one."""
         wanted = {transaction.transaction_id for transaction in of}
-        records = self.read(self.topics.scores, lambda read: wanted <= _answers(read).keys())
-        return _answers(records)
+        if wanted:
+            self.read(self.topics.scores, lambda read: wanted <= _answers(read).keys())
+        # Anew, to the end: behind the last answer that was missing there may be second ones.
+        return _answers(self.read(self.topics.scores))
 
     def dead_letters(self, until: int | None = None) -> list[DeadLetter]:
         """Return the dead letters, once there are so many."""

@@ -8,6 +8,7 @@ environment says `REQUIRE_SERVICES=1`.
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,21 @@ def pytest_runtest_makereport(
         for log in item.stash.get(LOGS, []):
             report.sections.append((f"Log of {log.stem}", log.read_text(errors="replace")[-20_000:]))
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in several processes (pytest-xdist), tell the first one."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["services"] = (sorted(session.config.stash[_USED]), session.config.stash[_MISSED])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what another process used and missed."""
+    used, missed = getattr(node, "workeroutput", {}).get("services", ([], {}))
+    node.config.stash[_USED].update(used)
+    node.config.stash[_MISSED].update(missed)
 
 
 @pytest.hookimpl(trylast=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from stream.adapters.offsets import offset_range
 from stream.records import Record
 
 _POLL_SECONDS = 0.2
@@ -47,7 +48,7 @@ def read_topic(
     )
     try:
         partitions = _partitions(consumer, topic)
-        ranges = [consumer.get_watermark_offsets(place, timeout=10) for place in partitions]
+        ranges = [offset_range(consumer, place, 10) for place in partitions]
         # From the oldest record there is: on the embedded broker that need not be 0.
         for place, (first, _) in zip(partitions, ranges, strict=True):
             place.offset = first

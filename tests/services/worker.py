@@ -23,7 +23,8 @@ class Worker(Process):
     Parameters
     ----------
     settings
-        Handed down as environment variables; those left at their default are not.
+        Handed down as environment variables; those left at their default are not, but for the port, which
+        is then a free one.
     role
         `score`, `learn` or `all`.
     log
@@ -33,7 +34,7 @@ class Worker(Process):
     """
 
     def __init__(self, settings: Settings, role: str, log: Path, timeout: float | None = 60.0) -> None:
-        port = free_port()
+        port = settings.http_port if "http_port" in settings.model_fields_set else free_port()
         self.url = f"http://127.0.0.1:{port}"
         # Nothing of the caller's own configuration may leak in.
         ours = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_")}
@@ -49,6 +50,14 @@ class Worker(Process):
     def is_ready(self) -> bool:
         """Tell whether /health/ready says 200."""
         return self.status("/health/ready") == 200
+
+    def why_not_ready(self) -> str:
+        """Return what /health/ready answers."""
+        try:
+            with urllib.request.urlopen(self.url + "/health/ready", timeout=5) as response:  # noqa: S310 - http
+                return str(response.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
 
     def status(self, path: str) -> int | None:
         """Return the HTTP status of a path; None when nobody answers."""
