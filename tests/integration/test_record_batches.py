@@ -33,9 +33,8 @@ Place = tuple[int, int]
 class Log:
     """A topic full of records, and what its readers have written of them."""
 
-    def __init__(self, broker: str, topic: str, directory: Path, *, commits_while_rebalancing: bool) -> None:
+    def __init__(self, broker: str, topic: str, directory: Path) -> None:
         self.broker = broker
-        self.commits_while_rebalancing = commits_while_rebalancing
         self.topic = topic
         self.group = f"readers-{uuid4().hex[:8]}"
         self.directory = directory
@@ -91,9 +90,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
         create_topics(settings)
     else:
         settings = Settings(broker=request.getfixturevalue("embedded_broker"))
-    log = Log(
-        settings.broker, TopicNames.of(settings).transactions, tmp_path, commits_while_rebalancing=kafka
-    )
+    log = Log(settings.broker, TopicNames.of(settings).transactions, tmp_path)
     yield log
     for reader in log.readers:
         reader.kill()
@@ -128,6 +125,8 @@ def test_after_an_orderly_stop_nothing_is_missing_and_nothing_comes_again(log: L
     assert max(Counter(log.seen()).values()) == 1
 
 
+# The embedded broker holds one member a group: a second one ends in an error now and then.
+@pytest.mark.parametrize("log", [pytest.param("kafka", marks=pytest.mark.service("kafka"))], indirect=True)
 def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
     log.fill()
     log.reader(delay="0.02")
@@ -141,9 +140,8 @@ def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
 
     log.await_seen(3 * RECORDS)
     # What was acknowledged is committed before a partition goes over, and a reader lets the batch in hand
-    # come to its end: nothing is done twice. The embedded broker refuses commits amid a rebalance.
-    if log.commits_while_rebalancing:
-        assert max(Counter(log.seen()).values()) == 1
+    # come to its end: nothing is done twice.
+    assert max(Counter(log.seen()).values()) == 1
 
 
 def test_nothing_is_committed_past_a_batch_that_the_agent_raised_on(log: Log) -> None:

@@ -151,6 +151,8 @@ def test_a_worker_that_lost_its_partition_is_refused_and_says_nothing(world: Wor
     world.scorer(0).handle(batch(3, 6))
     with pytest.raises(FencedError):
         zombie.handle(batch(3, 6))
+    with pytest.raises(FencedError):  # and what follows is no gap: nothing was lost
+        zombie.handle(batch(6, 9))
     assert len(world.scores()) == 6
     with pytest.raises(FencedError, match="not ours"):
         world.scorer().handle(batch(0, 1))
