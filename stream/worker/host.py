@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -35,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Host:
+class Host(ABC):
     """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
 
     The event loop stays free for heartbeats and health; a role stays plain, blocking code.
@@ -82,22 +83,22 @@ class Host:
 
     # What differs between the roles.
 
+    @abstractmethod
     def assign(self, partitions: Iterable[int]) -> None:
         """Take partitions of the input over; runs in the role's thread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handle(self, batch: Sequence[Record]) -> Any:
         """Do the role's work on a batch and return its report; runs in the role's thread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observe(self, report: Any) -> None:
         """Put a batch's report into the metrics."""
-        raise NotImplementedError
 
-    def tick(self) -> None:
+    def tick(self) -> None:  # noqa: B027 - a role may have nothing to do
         """Do what time asks for; runs in the role's thread, every second, only while partitions are held."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 - a role may have nothing left
         """Do what remains after the last batch of an orderly stop; runs in the role's thread."""
 
     def start_offset(self, _topic: str, _partition: int) -> int | None:
