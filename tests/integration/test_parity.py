@@ -1,55 +1,96 @@
-"""Backtest and pipeline, given one file: every score is the same, to the last bit."""
+"""Backtest and pipeline, given one file with a drift in it: the same scores, the same swaps."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
+import msgspec
 import pytest
 
-from stream.adapters.recorded import RecordedFile
-from stream.backtest.run import Backtest
-from stream.pipeline.pending import Pending
+from stream.records import ModelEvent, Record
 from stream.settings import Settings
+from tests.services.backtested import assert_backtest_agrees
 from tests.services.command import fraudstream
 from tests.services.drifting import drifting, write_recording
 from tests.services.pipeline import Pipeline, decode_score
+from tests.services.waiting import eventually
 from tests.services.worker import Worker
 
 Deploy = Callable[..., Settings]
 Start = Callable[..., Worker]
 
+HALF_A_DAY: Final = timedelta(hours=12)
+# Snapshots are handed on by the clock, too: not in a backtest, which has none.
+STEADY: Final = {"batch_records": 200, "snapshot_labels": 150, "snapshot_seconds": 1e6}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recorded") / "drifting.parquet"
+    write_recording(drifting(), path)
+    return path
+
 
 @pytest.mark.service("redis")
 def test_a_held_replay_is_scored_as_a_backtest_of_the_same_file(
-    deploy: Deploy, worker: Start, tmp_path: Path
+    embedded_broker: str, redis_url: str, worker: Start, file: Path
 ) -> None:
-    file = tmp_path / "recorded.parquet"
-    recording = drifting()
-    write_recording(recording, file)
-    # Snapshots are handed on by the clock, too: not in a backtest, which has none.
-    settings = deploy(partitions=2, batch_records=200, snapshot_labels=150, snapshot_seconds=1e6)
+    settings = Settings(broker=embedded_broker, redis=redis_url, **STEADY)
     with Pipeline(settings) as pipeline:
-        worker(settings, "score", timeout=None)
-        worker(settings, "learn", timeout=None)
-        replayed = fraudstream(
-            "replay", str(file), "--label-delay=12h", "--label-cadence=12h", settings=settings
-        )
-        assert replayed.code == 0, replayed.err
-        answers = pipeline.scores([one.transaction for one in recording])
+        worker(settings, "all")
+        _replay(settings, file)
+        summary = assert_backtest_agrees(settings, file, HALF_A_DAY, HALF_A_DAY, pipeline.scores())
+    assert summary.swaps, "nothing to agree on"
 
-    served: dict[str, Pending] = {}
-    backtest = Backtest(settings)
-    summary = backtest.run(
-        RecordedFile(file), timedelta(hours=12), timedelta(hours=12), on_scored=served.update
-    )
 
-    assert summary.swaps >= 1, "nothing to agree on"
-    assert {len(given) for given in answers.values()} == {1}
-    assert answers.keys() == served.keys()
-    for name, pending in served.items():
-        score = decode_score(answers[name][0])
-        assert score.features == tuple(pending.vector.tolist())
-        assert (score.model_version, *score.shadow) == pending.models
-        assert score.snapshot == pending.snapshot
-        assert (score.score, *score.shadow.values()) == pending.scores
-        assert score.decision == pending.decision
+@pytest.mark.service("redis")
+def test_two_scorers_serve_the_new_champion_from_one_transaction_to_the_next(
+    topics: Deploy, worker: Start, file: Path
+) -> None:
+    settings = topics(**STEADY)
+    with Pipeline(settings) as pipeline:
+        learner, *scorers = (worker(settings, role, timeout=None) for role in ("learn", "score", "score"))
+        eventually(lambda: all(one.is_ready() for one in scorers), 40, "two scorers")
+        _replay(settings, file)
+
+        summary = assert_backtest_agrees(settings, file, HALF_A_DAY, HALF_A_DAY, pipeline.scores())
+        events = [
+            msgspec.json.decode(record.value or b"", type=ModelEvent)
+            for record in pipeline.read(pipeline.topics.model_events)
+        ]
+        assert [(event.kind, event.detail) for event in events] == [
+            (event["kind"], event["detail"]) for event in summary.events
+        ]
+        assert "drift" in {event.kind for event in events}
+
+        swaps = [event for event in events if event.kind == "swap"]
+        reign = [swaps[0].previous_version, *(swap.model_version for swap in swaps)]
+        by_partition = _versions(pipeline.read(pipeline.topics.scores))
+        assert len(by_partition) == 4
+        for served in by_partition.values():
+            changes = [new for old, new in pairwise([None, *served]) if new != old]
+            assert len(changes) > 1
+            # The last labels may have brought one that nobody was scored with any more.
+            assert changes == reign[: len(changes)]
+
+        assert learner.metric("fraud_swaps_total") == len(swaps)
+        assert learner.metric("fraud_model_champion", model=reign[-1]) == 1
+        assert [one.returncode for one in scorers] == [None, None]
+        for one in scorers:
+            assert one.metric("fraud_model_snapshot", model=reign[-1]) > 0
+
+
+def _replay(settings: Settings, file: Path) -> None:
+    replayed = fraudstream("replay", str(file), "--label-delay=12h", "--label-cadence=12h", settings=settings)
+    assert replayed.code == 0, replayed.err
+
+
+def _versions(scores: Iterable[Record]) -> dict[int, list[str]]:
+    """Return the champion behind each score, by partition."""
+    versions = defaultdict(list)
+    for record in scores:
+        versions[record.partition].append(decode_score(record.value or b"").model_version)
+    return versions
