@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 
 from stream.models.online import OnlineModel
 from stream.models.recipes import recipe
@@ -75,12 +76,8 @@ class Field:
 
     def weakest(self, average_precision: Mapping[str, float]) -> str | None:
         """Name the challenger to retire: the lowest average precision; those not judged yet are spared."""
-        judged = {
-            version: average_precision[version]
-            for version in self.challengers
-            if average_precision.get(version, float("nan")) == average_precision.get(version)
-        }
-        return min(judged, key=lambda version: judged[version]) if judged else None
+        judged = [v for v in self.challengers if isfinite(average_precision.get(v, nan))]
+        return min(judged, key=average_precision.__getitem__, default=None)
 
     def retire(self, version: str) -> None:
         """Remove a challenger.
