@@ -90,12 +90,12 @@ class Settings(BaseSettings):
     alert_threshold: Annotated[
         float, Field(gt=0, le=1, description="Scores at or above it are alerts (probability of fraud).")
     ] = 0.3
-    champion: Annotated[str, Field(description="The recipe that serves first.")] = "logistic"
+    champion: Annotated[str, Field(description="The recipe that serves first.")] = "ensemble"
     challengers: Annotated[
         tuple[str, ...],
         NoDecode,
         Field(max_length=8, description="The recipes scored in shadow, comma-separated."),
-    ] = ("forest",)
+    ] = ("logistic",)
     seed: Annotated[int, Field(ge=0, description="Seed of every model's randomness.")] = 7
     snapshot_labels: Annotated[
         int, Field(ge=1, description="Scorers get new snapshots after this many labels.")

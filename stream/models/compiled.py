@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SnapshotError
+from stream.models.binned import Binned
+from stream.models.blend import Blend
 from stream.models.forest import Forest
 from stream.models.linear import Linear
 from stream.models.parts import Arrays, Floats, Metadata, Parts
@@ -108,4 +110,17 @@ def compiled_from_parts(
             return Linear.from_parts(parts, features)
         case Forest.kind:
             return Forest.from_parts(parts, features)
+        case Binned.kind:
+            return Binned.from_parts(parts, features)
+        case Blend.kind:
+            numbers = range(Blend.count_members(parts))
+            return Blend.from_parts(parts, [_member(parts, number, features) for number in numbers])
     raise SnapshotError(f"models of kind {kind!r} are unknown here: upgrade the scorers before the learner")
+
+
+def _member(parts: Parts, number: int, features: int) -> CompiledModel:
+    own = parts.under(f"{number}.")
+    kind = own.metadata.pop("kind", None)
+    if kind == Blend.kind:
+        raise parts.damaged("a member is a blend itself")
+    return compiled_from_parts(str(kind), own.metadata, own.arrays, features)

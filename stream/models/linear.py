@@ -1,6 +1,6 @@
 """Logistic regression: as River learns it, and compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any, Final
 
@@ -130,13 +130,20 @@ class OnlineLinear:
             intercept_lr=learning_rate,
         )
 
-    def learn_one(self, x: dict[str, float], y: bool) -> None:
-        """Learn one transaction. About 15 µs with 23 features."""
+    @property
+    def knows(self) -> bool:
+        """Always: untaught, it says its initial probability."""
+        return True
+
+    def learn_row(self, row: Sequence[float], y: bool) -> None:
+        """Learn one transaction. About 20 µs with 23 features."""
+        x = dict(zip(self.feature_names, row, strict=True))
         self.scaler.learn_one(x)
         self.regression.learn_one(self._scaled(x), y)
 
-    def predict_proba_one(self, x: dict[str, float]) -> float | None:
+    def predict_row(self, row: Sequence[float]) -> float:
         """Return the probability of fraud in the sample."""
+        x = dict(zip(self.feature_names, row, strict=True))
         share: float = self.regression.predict_proba_one(self._scaled(x))[True]
         return share
 

@@ -1,42 +1,70 @@
-"""The online model: a River classifier with what it takes to learn from rare frauds and to be compiled."""
+"""The online model: classifiers that learn from rare frauds, weighed together into one calibrated score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
+from stream.models.blend import Blend, Mixer, log_odds
 from stream.models.compiled import CompiledModel, Constant
-from stream.models.sampling import corrected, keeps
+from stream.models.sampling import corrected, place
 
 MIN_FRAUDS: Final = 20
 """Before so many frauds were learnt a model serves the base rate."""
 PRIOR_RATE: Final = 0.005
 """The base rate before any label; weighs as much as `PRIOR_LABELS` labels."""
 PRIOR_LABELS: Final = 1_000
+WEIGHED: Final = 0.1
+"""Share of the legitimate transactions on which classifiers are weighed against each other."""
+
+View = Literal["all", "analyst", "matured"]
+"""Which labels a classifier learns from: the first of each transaction, analysts' verdicts only, or only what
+time has brought out (chargebacks and settlement)."""
+EVERY_VIEW: Final[frozenset[View]] = frozenset({"all", "analyst", "matured"})
 
 
 class Classifier(Protocol):
-    """A River classifier of one family, which knows how to compile itself. Pickles whole."""
+    """A classifier of one family, which knows how to compile itself. Pickles whole."""
 
-    feature_names: tuple[str, ...]
     negative_rate: float
 
-    def learn_one(self, x: dict[str, float], y: bool) -> None:
+    @property
+    def knows(self) -> bool:
+        """Whether it has anything to say yet."""
+        ...
+
+    def learn_row(self, row: Sequence[float], y: bool) -> None:
         """Learn one transaction of the sample."""
         ...
 
-    def predict_proba_one(self, x: dict[str, float]) -> float | None:
-        """Return the share of frauds in the sample among such as `x`; None when nothing is known."""
+    def predict_row(self, row: Sequence[float]) -> float:
+        """Return the share of frauds in the sample among such rows."""
         ...
 
-    def compile(self, prior: float) -> CompiledModel:
-        """Return what gives the same answers, corrected for the sampling; `prior` where nothing is known."""
+    def compile(self, prior: float) -> CompiledModel | None:
+        """Return what gives the same answers, corrected for the sampling; None while it knows nothing."""
         ...
+
+
+@dataclass
+class Member:
+    """A classifier with the labels that it learns from."""
+
+    classifier: Classifier
+    view: View = "all"
+    above_base: bool = False
+    """Whether it has a say on suspects only: under the base rate its score is taken for the base rate."""
+    learned: int = 0
+    frauds_learned: int = 0
 
 
 @dataclass
 class OnlineModel:
     """A model that learns from labelled transactions one at a time.
+
+    Each classifier is shown every fraud and its own share of the rest. Their scores, corrected for that, are
+    weighed together on the logit scale by a mixer that learns from the same labels, each before the
+    classifiers have seen it: so the model's score is a calibrated probability, with one classifier or many.
 
     Pickles with everything that learning depends on: a copy that is fed the same labels ends in the same
     bits.
@@ -45,82 +73,112 @@ class OnlineModel:
     --------
     >>> from stream.models.recipes import recipe
     >>> model = recipe("logistic").build(seed=7, feature_names=("amount",))
-    >>> model.learn_one("t1", {"amount": 12.5}, False)
+    >>> model.learn_one("t1", {"amount": 12.5}, True)
     True
     >>> model.ready, round(model.predict_proba_one({"amount": 12.5}), 6)
-    (False, 0.004995)
+    (False, 0.005994)
     """
 
-    classifier: Classifier
+    members: list[Member]
+    feature_names: tuple[str, ...]
+    mixer: Mixer
     salt: int
-    """Decides, with the transaction's id, which legitimate transactions the classifier is shown."""
+    """Decides, with the transaction's id, which legitimate transactions the classifiers are shown."""
     min_frauds: int = MIN_FRAUDS
     labels: int = 0
-    """Labels taken in, those left out of the sample included."""
+    """Labels taken in, those left out of the sample included; each transaction's first."""
+    frauds: int = 0
+    """Frauds among them."""
     learned: int = 0
-    """Labels that the classifier was shown."""
-    frauds_learned: int = 0
-    """Frauds among them: every one is shown."""
+    """Labels that any classifier was shown."""
+
+    @property
+    def frauds_learned(self) -> int:
+        """Frauds that were shown to the classifier that has seen most of them."""
+        return max(member.frauds_learned for member in self.members)
 
     @property
     def ready(self) -> bool:
-        """Whether it has seen enough frauds to be believed."""
-        return self.frauds_learned >= self.min_frauds
+        """Whether any classifier has seen enough frauds to be believed."""
+        return any(self._believed(member) for member in self.members)
 
     @property
     def base_rate(self) -> float:
         """The share of frauds among the labels, starting from `PRIOR_RATE`."""
-        return (self.frauds_learned + PRIOR_RATE * PRIOR_LABELS) / (self.labels + PRIOR_LABELS)
+        return (self.frauds + PRIOR_RATE * PRIOR_LABELS) / (self.labels + PRIOR_LABELS)
 
     def learn_one(self, transaction_id: str, x: Mapping[str, float], y: bool) -> bool:
+        """Learn one labelled transaction, its features by name; see :meth:`learn_row`.
+
+        Raises
+        ------
+        KeyError
+            A feature is missing; others are ignored.
+        ValueError
+            A feature is not finite.
+        """
+        row = [float(x[name]) for name in self.feature_names]
+        for name, value in zip(self.feature_names, row, strict=True):
+            if not isfinite(value):
+                raise ValueError(
+                    f"feature {name} of transaction {transaction_id} is {value}: features are finite"
+                )
+        return self.learn_row(transaction_id, row, y)
+
+    def learn_row(
+        self,
+        transaction_id: str,
+        row: Sequence[float],
+        y: bool,
+        views: frozenset[View] = EVERY_VIEW,
+    ) -> bool:
         """Learn one labelled transaction.
 
         Parameters
         ----------
         transaction_id
-            Chooses, for a legitimate one, whether it is in the sample (`stream.models.sampling.keeps`): a
+            Chooses, for a legitimate one, whether it is in the sample (`stream.models.sampling.place`): a
             replay chooses the same.
-        x
-            Every feature by name, finite. Others are ignored.
+        row
+            Every feature, finite, in order.
         y
             Whether it was fraud.
+        views
+            To whom the label is news.
 
         Returns
         -------
         bool
-            False when it was left out of the sample.
-
-        Raises
-        ------
-        KeyError
-            A feature is missing.
-        ValueError
-            A feature is not finite: learnt once, it would turn every later score into nan.
+            False when it was left out of every sample.
         """
-        row = self._row(x)
-        for name, value in row.items():
-            if not isfinite(value):
-                raise ValueError(
-                    f"feature {name} of transaction {transaction_id} is {value}: features are finite"
-                )
-        self.labels += 1
-        if not y and not keeps(transaction_id, self.classifier.negative_rate, self.salt):
-            return False
-        self.classifier.learn_one(row, bool(y))
-        self.learned += 1
-        self.frauds_learned += bool(y)
-        return True
+        if "all" in views:
+            self.labels += 1
+            self.frauds += bool(y)
+        drawn = 0.0 if y else place(transaction_id, self.salt)
+        if "matured" in views and drawn < WEIGHED and self.ready:
+            self.mixer.learn(self._suspicion(row), y, 1.0 if y else 1.0 / WEIGHED, log_odds(self.base_rate))
+        shown = False
+        for member in self.members:
+            if member.view in views and drawn < member.classifier.negative_rate:
+                member.classifier.learn_row(row, bool(y))
+                member.learned += 1
+                member.frauds_learned += bool(y)
+                shown = True
+        self.learned += shown
+        return shown
 
     def predict_proba_one(self, x: Mapping[str, float]) -> float:
-        """Return the probability of fraud by River's own path, corrected for the sampling.
+        """Return the probability of fraud by the classifiers' own path, one transaction at a time.
 
         Parameters
         ----------
         x
             Every feature by name, finite.
         """
-        share = self.classifier.predict_proba_one(self._row(x)) if self.ready else None
-        return self.base_rate if share is None else corrected(share, self.classifier.negative_rate)
+        if not self.ready:
+            return self.base_rate
+        row = [float(x[name]) for name in self.feature_names]
+        return self.mixer.probability(self._suspicion(row), log_odds(self.base_rate))
 
     def compile(self) -> CompiledModel:
         """Return what scorers run: equal to `predict_proba_one` within 1e-9.
@@ -128,8 +186,33 @@ class OnlineModel:
         Until it is `ready` that is the base rate, the same for every transaction: honest, where the first
         trees and weights would be noise.
         """
-        return self.classifier.compile(self.base_rate) if self.ready else Constant(self.base_rate)
+        compiled = [
+            member.classifier.compile(self.base_rate) if self._believed(member) else None
+            for member in self.members
+        ]
+        known = [(one, number) for number, one in enumerate(compiled) if one is not None]
+        if not known:
+            return Constant(self.base_rate)
+        return Blend(
+            [one for one, _ in known],
+            weights=self.mixer.weights[[number for _, number in known]],
+            above_base=[self.members[number].above_base for _, number in known],
+            base=log_odds(self.base_rate),
+            shift=self.mixer.shift,
+        )
 
-    def _row(self, x: Mapping[str, float]) -> dict[str, float]:
-        # In one order, whatever the caller's: sums of floats depend on it.
-        return {name: float(x[name]) for name in self.classifier.feature_names}
+    def _believed(self, member: Member) -> bool:
+        return member.frauds_learned >= self.min_frauds and member.classifier.knows
+
+    def _suspicion(self, row: Sequence[float]) -> list[float]:
+        """Return each classifier's log-odds above the base rate's; 0 for one that is not to be believed."""
+        base = log_odds(self.base_rate)
+        found = []
+        for member in self.members:
+            if not self._believed(member):
+                found.append(0.0)
+                continue
+            share = member.classifier.predict_row(row)
+            above = log_odds(corrected(share, member.classifier.negative_rate)) - base
+            found.append(max(above, 0.0) if member.above_base else above)
+        return found

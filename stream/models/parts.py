@@ -39,12 +39,21 @@ class Parts:
 
     def __init__(self, kind: str, metadata: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.kind = kind
-        self._metadata = metadata
-        self._arrays = arrays
+        self.metadata = dict(metadata)
+        self.arrays = dict(arrays)
+
+    def under(self, prefix: str) -> "Parts":
+        """Return the parts whose names begin with `prefix`, without it."""
+        cut = len(prefix)
+        return Parts(
+            self.kind,
+            {name[cut:]: value for name, value in self.metadata.items() if name.startswith(prefix)},
+            {name[cut:]: array for name, array in self.arrays.items() if name.startswith(prefix)},
+        )
 
     def number(self, name: str, low: float = -inf, high: float = inf) -> float:
         """Return a finite number within `low` and `high`, both included."""
-        value = self._metadata.get(name)
+        value = self.metadata.get(name)
         # A bool is an int to Python, and never what was meant.
         if isinstance(value, bool) or not isinstance(value, float | int):
             raise self.damaged(f"{name} is {value!r}, not a number")
@@ -71,7 +80,7 @@ class Parts:
         return SnapshotError(f"a {self.kind} model is damaged: {what}")
 
     def _vector(self, name: str, dtype: str, size: int | None) -> NDArray[Any]:
-        array = self._arrays.get(name)
+        array = self.arrays.get(name)
         if array is None:
             raise self.damaged(f"it has no {name}")
         if array.dtype.str[1:] != dtype or array.ndim != 1 or size not in (None, len(array)):

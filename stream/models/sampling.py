@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 Share = TypeVar("Share", float, NDArray[np.float64])
 
 
-def keeps(transaction_id: str, negative_rate: float, salt: int) -> bool:
-    """Say whether a legitimate transaction belongs to the sample.
+def place(transaction_id: str, salt: int) -> float:
+    """Return where a legitimate transaction stands in the draw, in [0, 1).
+
+    A classifier that is shown a tenth of the legitimate transactions is shown those under 0.1: a larger
+    sample holds every smaller one.
 
     Parameters
     ----------
     transaction_id
         Decides alone, with the salt: so that a replay, a restart and a backtest draw the same sample.
-    negative_rate
-        Share of the transactions to keep, in (0, 1].
     salt
         Different salts draw independent samples. At least 0, less than 2**64.
 
@@ -28,13 +29,16 @@ def keeps(transaction_id: str, negative_rate: float, salt: int) -> bool:
 
     Examples
     --------
-    >>> sum(keeps(str(number), 0.05, salt=7) for number in range(10_000))
+    >>> sum(place(str(number), salt=7) < 0.05 for number in range(10_000))
     494
     """
-    if negative_rate >= 1.0:
-        return True
     digest = blake2b(transaction_id.encode(), digest_size=8, key=salt.to_bytes(8, "little")).digest()
-    return int.from_bytes(digest, "little") < negative_rate * 2.0**64
+    return int.from_bytes(digest, "little") / 2.0**64
+
+
+def keeps(transaction_id: str, negative_rate: float, salt: int) -> bool:
+    """Say whether a legitimate transaction belongs to the sample of this share of them, in (0, 1]."""
+    return negative_rate >= 1.0 or place(transaction_id, salt) < negative_rate
 
 
 def corrected(share: Share, negative_rate: float) -> Share:
@@ -64,3 +68,14 @@ def corrected(share: Share, negative_rate: float) -> Share:
     Classification, equation 4.
     """
     return negative_rate * share / (negative_rate * share - share + 1.0)
+
+
+def sampled(probability: float, negative_rate: float) -> float:
+    """Turn a probability of fraud in the stream into the share of frauds in the sample: undo `corrected`.
+
+    Examples
+    --------
+    >>> round(corrected(sampled(0.005, 0.2), 0.2), 9)
+    0.005
+    """
+    return probability / (probability + negative_rate * (1.0 - probability))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
 from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
 from stream.models.compiled import CompiledModel
+from stream.models.online import View
 from stream.pipeline.pending import Pending
 from stream.records import Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
@@ -27,9 +28,9 @@ _EXPLAINED_ZSCORE = 3.0
 class LearningPolicy:
     """Who learns, and how they are judged."""
 
-    champion: str = "logistic"
+    champion: str = "ensemble"
     """Recipe that serves first."""
-    challengers: tuple[str, ...] = ("forest",)
+    challengers: tuple[str, ...] = ("logistic",)
     """Recipes scored in shadow."""
     most_models: int = 4
     """Models at a time, with those born on drift."""
@@ -48,6 +49,8 @@ class Said(NamedTuple):
 
     offset: int
     is_fraud: bool
+    analyst: bool = False
+    """Whether an analyst gave it, and not time."""
 
 
 Verdicts = tuple[Said, ...]
@@ -158,10 +161,11 @@ class Learner:
         Returns
         -------
         Outcome
-            What is to be stored and announced. A label that says what was known is only counted; one that
-            contradicts an earlier one corrects the evaluation and the risk counts, and the models learn the
-            transaction once more with the new verdict (none of them can unlearn). A settlement never
-            contradicts anybody.
+            What is to be stored and announced. A label that says what was known is only counted, but for
+            models that learn from one side alone: what an analyst had said is news to them when time says it
+            too. A label that contradicts an earlier one corrects the evaluation and the risk counts, and the
+            models learn the transaction once more with the new verdict (none of them can unlearn). A
+            settlement never contradicts anybody.
 
         Notes
         -----
@@ -177,21 +181,26 @@ class Learner:
             applied = any(said.offset == offset for said in verdicts)
             self.offset = max(self.offset, offset)
             self.label_time = max(self.label_time, label.label_time)
+            views = _views(label, earlier)
+            said = Said(offset, label.is_fraud, label.source == "analyst")
             # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
                 duplicates += 1
+                if views:
+                    self._learn(label, pending, views)
+                    if not applied:
+                        outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 continue
             if earlier:
                 corrections += 1
                 self.window.correct(label.transaction_id, label.is_fraud)
             else:
                 self._judge(label, pending, outcome.events, now_ms)
-            self._learn(label, pending)
+            self._learn(label, pending, views)
             if not earlier:
                 self._decide(outcome.events, now_ms)
             if not applied:
-                said = (*verdicts, Said(offset, label.is_fraud))
-                outcome.verdicts[label.transaction_id] = tuple(sorted(said))
+                outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 self._note_risk(label, pending, bool(earlier), terminals, customers, outcome)
             if self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
@@ -231,10 +240,10 @@ class Learner:
         if drift is not None:
             self._on_drift(drift, events, now_ms)
 
-    def _learn(self, label: Label, pending: Pending) -> None:
-        x = dict(zip(FEATURE_NAMES, pending.vector.tolist(), strict=True))
+    def _learn(self, label: Label, pending: Pending, views: frozenset[View]) -> None:
+        row = pending.vector.tolist()
         for contender in self.field.contenders.values():
-            contender.model.learn_one(label.transaction_id, x, label.is_fraud)
+            contender.model.learn_row(label.transaction_id, row, label.is_fraud, views)
         self.learned += 1
 
     def _note_risk(
@@ -345,6 +354,27 @@ class Learner:
             event_time=self.label_time,
             recorded_at=now_ms,
         )
+
+
+def _views(label: Label, earlier: Sequence[Said]) -> frozenset[View]:
+    """Say to whom a label is news.
+
+    To all: the first of its transaction, and one that contradicts those before; to those who listen to one
+    side alone: the first from there.
+    """
+    own: View = "analyst" if label.source == "analyst" else "matured"
+    if not earlier:
+        return _FIRST[own]
+    if earlier[-1].is_fraud == label.is_fraud:
+        heard = any(said.analyst == (own == "analyst") for said in earlier)
+        return frozenset() if heard else frozenset({own})
+    return frozenset() if label.source == "settlement" else _FIRST[own]
+
+
+_FIRST: Final[dict[View, frozenset[View]]] = {
+    "analyst": frozenset({"all", "analyst"}),
+    "matured": frozenset({"all", "matured"}),
+}
 
 
 def _compiled(contender: Contender) -> Publication:

@@ -24,6 +24,8 @@ LAYOUT: Final = 1
 MOST_BYTES: Final = 512 * 1024 * 1024
 
 _NAMED: Final = {
+    # Counts of a forest's leaves.
+    "array": {"_array_reconstructor", "array"},
     "builtins": {"bool", "bytearray", "complex", "float", "frozenset", "int", "list", "set", "str", "tuple"},
     "collections": {"Counter", "OrderedDict", "defaultdict", "deque"},
     "datetime": {"date", "datetime", "timedelta", "timezone"},

@@ -92,7 +92,7 @@ def test_it_runs_to_its_end_swaps_and_accounts_for_every_transaction(
     assert summary["published"] == 30_000
     assert summary["published"] == summary["scored"] + summary["dead_lettered"]
     assert summary["labels_published"] == summary["labels_joined"] == summary["learned"] > 25_000
-    assert set(summary["average_precision"]) >= {"logistic-1", "forest-1"}
+    assert set(summary["average_precision"]) >= {"ensemble-1", "logistic-1"}
     assert summary["champion_version"] in summary["average_precision"]
     assert summary["swaps"] == sum(event["kind"] == "swap" for event in summary["model_events"]) >= 1
     assert summary["latency_seconds"]["p50"] > 0

@@ -71,7 +71,7 @@ def test_labels_are_joined_once_corrected_parked_and_given_up(
             assert process.metric("fraud_labels_total", outcome=outcome) == count, outcome
         assert process.metric("fraud_parked_labels") == 0
         # The correction is learnt once more, the repetition is not.
-        assert process.metric("fraud_learned_total", model="logistic-1") == 22
+        assert process.metric("fraud_learned_total", model="ensemble-1") == 22
         terminals = {name: unpack_risk(record) for name, record in pipeline.learner_keys("t").items()}
         assert sum(sum(record.frauds) for record in terminals.values()) == 3
         assert sum(sum(record.labels) for record in terminals.values()) == 21

@@ -25,7 +25,7 @@ from tests.services.waiting import eventually
 
 pytestmark = pytest.mark.service("prometheus")
 
-MODELS = ("logistic-1", "forest-1")
+MODELS = ("ensemble-1", "logistic-1")
 # Scraped once a second, so that rates over these are there within seconds.
 VARIABLES = {"$job": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
 # What is to show nothing while all is well.

@@ -17,13 +17,13 @@ def linear(names: Names, **changes: Any) -> OnlineLinear:
 
 
 def test_an_untaught_model_says_its_initial_probability(names: Names) -> None:
-    assert abs(linear(names).predict_proba_one(dict.fromkeys(names, 100.0)) - 0.005) < 1e-12
+    assert abs(linear(names).predict_row([100.0] * len(names)) - 0.005) < 1e-12
 
 
 def test_a_feature_that_never_varied_counts_nothing(names: Names, stream: Stream) -> None:
     classifier = linear(names)
     for _, x, y in stream(200):
-        classifier.learn_one(x, y)
+        classifier.learn_row(list(x.values()), y)
     compiled = classifier.compile(0.1)
     assert compiled.deviation[3] == 0.0
     usual, strange = np.array([[20.0, 1.0, 0.0, 4.0]]), np.array([[20.0, 1.0, 0.0, 1e12]])
@@ -33,8 +33,8 @@ def test_a_feature_that_never_varied_counts_nothing(names: Names, stream: Stream
 def test_one_absurd_value_does_not_throw_the_weights_about(names: Names, stream: Stream) -> None:
     calm, shaken = linear(names), linear(names)
     for number, (_, x, y) in enumerate(stream(2_000)):
-        calm.learn_one(x, y)
-        shaken.learn_one({**x, "amount": 1e12} if number == 1_000 else x, y)
+        calm.learn_row(list(x.values()), y)
+        shaken.learn_row([1e12 if number == 1_000 else x["amount"], *list(x.values())[1:]], y)
     moved = shaken.compile(0.1).weight - calm.compile(0.1).weight
     assert np.abs(moved[1:]).max() < 0.2
     # 10 deviations, times the learning rate, is the farthest one step can go; later steps differ, too.

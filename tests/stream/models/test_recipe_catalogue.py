@@ -7,17 +7,30 @@ from stream.models.recipes import RECIPES, recipe
 
 
 def test_every_recipe_is_found_by_its_name() -> None:
-    assert {"logistic", "forest", "tree"} <= set(RECIPES)
+    assert {
+        "ensemble",
+        "binned",
+        "logistic",
+        "forest",
+        "tree",
+        "arf",
+        "feedback",
+        "delayed",
+        "aggregate",
+    } <= set(RECIPES)
     assert all(recipe(name).name == name for name in RECIPES)
 
 
 def test_every_recipe_hands_its_rate_to_what_it_builds(names: tuple[str, ...]) -> None:
     for one in RECIPES.values():
-        assert one.build(1, names).classifier.negative_rate == one.negative_rate
+        members = one.build(1, names).members
+        rates = [ingredient.negative_rate for ingredient in one.ingredients]
+        assert [member.classifier.negative_rate for member in members] == rates
+        assert [one.parameters[f"{number}.negative_rate"] for number in range(len(rates))] == rates
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(FraudstreamError, match="no recipe 'woods'; there are: logistic, forest, tree"):
+    with pytest.raises(FraudstreamError, match="no recipe 'woods'; there are: ensemble, binned, forest"):
         recipe("woods")
 
 

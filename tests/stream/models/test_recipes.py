@@ -54,10 +54,9 @@ def test_compiled_and_river_scores_agree(model: OnlineModel, rows: list[tuple[fl
 def test_they_agree_whatever_was_learnt(
     name: str, labels: list[tuple[float, float, float, bool]], rows: list[tuple[float, ...]]
 ) -> None:
-    model = recipe(name).build(1, NAMES)
+    model = recipe(name).build(1, NAMES, min_frauds=0)
     for n, (*row, is_fraud) in enumerate(labels):
         model.learn_one(f"t{n}", features(tuple(row)), is_fraud)
-    model.frauds_learned = MIN_FRAUDS  # as if it had learnt enough to be served
     x = np.array([list(features(row).values()) for row in rows])
     expected = [model.predict_proba_one(features(row)) for row in rows]
     assert model.compile().predict(x) == pytest.approx(expected, abs=1e-9, rel=0)
@@ -75,7 +74,8 @@ def test_a_score_does_not_depend_on_the_rows_beside_it(
 
 def test_scores_are_probabilities_that_rank_frauds_first(model: OnlineModel) -> None:
     scores = model.compile().predict(np.array([[4.0, 0, 100, 7.0], [0.0, 0, 100, 7.0]]))
-    assert 0 <= scores[1] < 0.2 < scores[0] <= 1
+    assert 0 <= scores[1] < 0.2
+    assert 2 * scores[1] < scores[0] <= 1
 
 
 def test_parts_make_the_same_model_again(model: OnlineModel) -> None:
@@ -90,7 +90,7 @@ def test_parts_make_the_same_model_again(model: OnlineModel) -> None:
 def test_the_feature_that_matters_pushes_most(model: OnlineModel) -> None:
     pushes = model.compile().contributions(np.array([[4.0, 0.1, 90.0, 7.0]]))[0]
     assert NAMES[int(np.argmax(pushes))] == "a"
-    assert pushes[NAMES.index("constant")] == 0
+    assert abs(pushes[NAMES.index("constant")]) < 1e-12
 
 
 def test_a_pickled_model_learns_on_to_the_same_bits(model: OnlineModel) -> None:
@@ -121,7 +121,7 @@ def test_the_sample_of_legitimate_transactions_is_chosen_by_their_ids() -> None:
     chosen = [once.learn_one(f"t{n}", row, False) for n in range(4000)]
     assert chosen == [again.learn_one(f"t{n}", row, False) for n in range(4000)]
     assert chosen != [other.learn_one(f"t{n}", row, False) for n in range(4000)]
-    assert 0.03 < np.mean(chosen) < 0.07
+    assert 0.18 < np.mean(chosen) < 0.22
 
 
 def test_an_unknown_recipe_is_a_sentence_with_the_known_ones() -> None:

@@ -158,7 +158,7 @@ def test_a_label_read_again_after_a_restart_is_learnt_and_not_counted_again() ->
 
 def test_a_replay_of_an_old_label_is_not_confused_by_the_correction_that_followed() -> None:
     learner = Learner(POLICY)
-    said = (Said(5, False), Said(9, True))
+    said = (Said(5, False), Said(9, True, analyst=True))
     first = learn(learner, joined(5, fraud=False, name="x", said=said))
     second = learn(learner, joined(9, fraud=True, name="x", said=said))
     assert (first.duplicates, first.corrections) == (0, 0)
@@ -269,7 +269,9 @@ def test_an_unknown_recipe_stops_the_start() -> None:
         Learner(replace(POLICY, challengers=("oracle",)))
 
 
-def test_verdicts_are_stored_as_pairs() -> None:
-    said = (Said(5, False), Said(9, True))
-    assert pack_verdicts(said) == b"\x92\x92\x05\xc2\x92\x09\xc3"
+def test_verdicts_are_stored_with_their_offsets_and_who_spoke() -> None:
+    said = (Said(5, False), Said(9, True, analyst=True))
+    assert pack_verdicts(said) == b"\x92\x93\x05\xc2\xc2\x93\x09\xc3\xc3"
     assert unpack_verdicts(pack_verdicts(said)) == said
+    # As they were stored before they said who spoke.
+    assert unpack_verdicts(b"\x92\x92\x05\xc2\x92\x09\xc3") == (Said(5, False), Said(9, True))

@@ -107,18 +107,18 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a layout of tomorrow": (lambda body: body.update(layout=99), "has layout 99, this version reads"),
     "a kind of tomorrow": (lambda body: body.update(kind="quantum"), "'quantum' are unknown"),
     "no info": (lambda body: body.pop("info"), "missing required field `info`"),
-    "objects in an array": (lambda body: body["arrays"]["share"].__setitem__(0, "|O"), "has the type |O"),
-    "numbers of the other end": (lambda body: body["arrays"]["share"].__setitem__(0, ">f8"), "type >f8"),
+    "objects in an array": (lambda body: body["arrays"]["0.share"].__setitem__(0, "|O"), "has the type |O"),
+    "numbers of the other end": (lambda body: body["arrays"]["0.share"].__setitem__(0, ">f8"), "type >f8"),
     "fewer bytes than the shape": (
-        lambda body: body["arrays"]["share"].__setitem__(2, b""),
+        lambda body: body["arrays"]["0.share"].__setitem__(2, b""),
         "has 0 bytes, which is not its shape",
     ),
     "a shape past all memory": (
-        lambda body: body["arrays"]["share"].__setitem__(1, [2**62, 2**62]),
+        lambda body: body["arrays"]["0.share"].__setitem__(1, [2**62, 2**62]),
         "which is not its shape",
     ),
     "a negative shape": (
-        lambda body: body["arrays"]["share"].__setitem__(1, [-1, -1]),
+        lambda body: body["arrays"]["0.share"].__setitem__(1, [-1, -1]),
         "which is not its shape",
     ),
 }

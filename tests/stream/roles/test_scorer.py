@@ -221,7 +221,7 @@ def test_models_change_between_two_batches(world: World) -> None:
     ).start()
     scorer.handle(batch(1, 2))
     versions = [json.loads(value)["model_version"] for value in world.scores()]
-    assert versions == ["logistic-1", "forest-1"]
+    assert versions == ["ensemble-1", "forest-1"]
 
 
 def test_a_damaged_roster_is_refused_and_the_last_good_models_go_on(
@@ -232,8 +232,8 @@ def test_a_damaged_roster_is_refused_and_the_last_good_models_go_on(
     token, _ = world.store.take_learner()
     world.store.publish(token, b"nonsense", {})
     scorer.handle(batch(1, 2))
-    assert json.loads(world.scores()[1])["model_version"] == "logistic-1"
-    assert "refused, still serving logistic-1" in caplog.text
+    assert json.loads(world.scores()[1])["model_version"] == "ensemble-1"
+    assert "refused, still serving ensemble-1" in caplog.text
     with pytest.raises(SnapshotError):
         world.scorer(0).handle(batch(2, 3))
 

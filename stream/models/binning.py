@@ -1,0 +1,150 @@
+"""Bins: each feature cut into ranges by quantiles that are learnt from the stream, kept until the next cut.
+
+A rare event's features are mostly zeros, and what tells the frauds lies in the tail: quantiles of all
+transactions would cut the zeros and nothing else. So half of the edges come from recent frauds, half from the
+rest.
+"""
+
+import sys
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import inf, isnan, nan
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.models.parts import Floats
+
+MISSING: Final = 0
+"""The bin of a value that is not there (nan)."""
+FIRST_CUT: Final = 40
+"""Bins are first cut after so many labels; later whenever their number has doubled."""
+LAST_CUT: Final = 120_000
+"""After so many labels bins stay as they are: a model is one version, and its successors bring new ones."""
+KEPT: Final = 4_000
+"""Labels of either class that the next cut can look at."""
+
+
+class Bins:
+    """The edges of every feature's bins.
+
+    Bin 0 is for missing values. The others lie between the edges, each with its upper edge; values below the
+    least or above the largest ever seen have the first and the last of them to themselves.
+
+    Parameters
+    ----------
+    edges
+        For each feature its edges, ascending, at least one.
+
+    Examples
+    --------
+    >>> bins = Bins([np.array([0.0, 1.0, 2.5])])
+    >>> [bins.place([value])[0] for value in (float("nan"), -1.0, 0.5, 1.0, 9.0)]
+    [0, 1, 2, 2, 4]
+    >>> bins.counts
+    [5]
+    """
+
+    def __init__(self, edges: Sequence[Floats]) -> None:
+        self.edges = [np.asarray(one, dtype=np.float64) for one in edges]
+        self._lists: list[list[float]] = [one.tolist() for one in self.edges]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many bins each feature has."""
+        return [len(one) + 2 for one in self._lists]
+
+    def place(self, row: Sequence[float]) -> list[int]:
+        """Return each value's bin; about 0.15 µs a value."""
+        return [
+            1 + bisect_left(edges, value) if value == value else MISSING  # noqa: PLR0124 (nan alone differs)
+            for edges, value in zip(self._lists, row, strict=True)
+        ]
+
+    def place_all(self, x: Floats) -> NDArray[np.intp]:
+        """Return each value's bin; (n, features) to (features, n)."""
+        placed = np.empty((x.shape[1], len(x)), dtype=np.intp)
+        for column, edges in enumerate(self.edges):
+            values = x[:, column]
+            placed[column] = np.where(np.isnan(values), MISSING, 1 + np.searchsorted(edges, values))
+        return placed
+
+    def within(self, feature: int, older: "Bins") -> NDArray[np.intp]:
+        """Say which bin of `older` holds the middle of each of this feature's bins; shape (bins,).
+
+        What was learnt on the older bins is carried over by it. The range that nothing had been seen in takes
+        over what is known beside it.
+        """
+        edges = self.edges[feature]
+        inside = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, [np.nextafter(edges[-1], inf)]])
+        return np.append(MISSING, 1 + np.searchsorted(older.edges[feature], inside)).astype(np.intp)
+
+
+class Sample:
+    """The latest labelled rows of either class, and the bins last cut from them.
+
+    Parameters
+    ----------
+    features
+        How many values a row has.
+    quantiles
+        Into how many ranges each class is cut, so that there are up to twice as many bins.
+
+    Notes
+    -----
+    16 KB for each feature and class: values are kept as float32.
+    """
+
+    def __init__(self, features: int, quantiles: int) -> None:
+        self.quantiles = quantiles
+        self.seen = 0
+        self.bins: Bins | None = None
+        self._next_cut = FIRST_CUT
+        self._rows = np.full((2, KEPT, features), nan, dtype=np.float32)
+        self._counts = [0, 0]
+
+    def add(self, row: Sequence[float], y: bool) -> bool:
+        """Take a labelled row in; return whether bins were cut, anew or for the first time.
+
+        The first bins wait for a row of either class.
+        """
+        self._rows[int(y), self._counts[y] % KEPT] = row
+        self._counts[y] += 1
+        self.seen += 1
+        if self.seen < self._next_cut or not all(self._counts):
+            return False
+        self._next_cut = max(2 * self._next_cut, self.seen + 1)
+        if self._next_cut > LAST_CUT:
+            self._next_cut = sys.maxsize
+        self.bins = Bins([self._edges(column) for column in range(self._rows.shape[2])])
+        return True
+
+    def rows(self, y: bool) -> Floats:
+        """Return the kept rows of one class, in no order that matters; shape (n, features)."""
+        return self._rows[int(y), : min(self._counts[y], KEPT)].astype(np.float64)
+
+    def _edges(self, column: int) -> Floats:
+        steps = np.linspace(0.0, 1.0, self.quantiles + 1)
+        found = []
+        for y in (False, True):
+            values = self.rows(y)[:, column]
+            values = values[~np.isnan(values)]
+            if len(values):
+                # An edge is a value that was seen, so that numbers that repeat get bins of their own.
+                found.append(np.quantile(values, steps, method="lower"))
+        if not found:
+            return np.zeros(1)
+        edges = np.unique(np.concatenate(found))
+        return np.concatenate([[np.nextafter(edges[0], -inf)], edges])
+
+
+def as_row(x: dict[str, float], names: Sequence[str]) -> list[float]:
+    """Return the features of a River dictionary in the order of `names`; nan where there is none.
+
+    Examples
+    --------
+    >>> as_row({"a": 1, "b": None, "c": 5.0}, ("b", "a", "d"))
+    [nan, 1.0, nan]
+    """
+    return [nan if (value := x.get(name)) is None or isnan(value) else float(value) for name in names]
