@@ -6,7 +6,7 @@ from typing import Literal
 
 from stream.adapters.redis_store import RedisStore
 from stream.clock import DAY_MS
-from stream.features.customer import CustomerState, unpack_customer
+from stream.features.customer import HOUR_PARTS, CustomerState, unpack_customer
 from stream.features.risk import RiskRecord, unpack_risk
 from stream.ports import RiskKey
 from stream.settings import Settings
@@ -51,6 +51,16 @@ def _customer(state: CustomerState, partition: int) -> list[str]:
         "high amounts": f"{sum(state.high_counts)} in 14 days",
         "largest amount": f"{max(state.max_ratios) / 1000:.1f} times the usual in 14 days",
     }
+    if state.last_high:
+        facts["last high amount"] = _moment(state.last_high)
+    if any(state.hour_parts):
+        hours, habits = 24 // HOUR_PARTS, sum(state.hour_parts)
+        shares = (f"{n * hours:02d} h {count / habits:.0%}" for n, count in enumerate(state.hour_parts))
+        facts["hours, UTC"] = ", ".join(shares)
+    kinds = {"countries": state.countries, "categories": state.categories, "channels": state.channels}
+    if any(kinds.values()):
+        # Two may share a bit of the set.
+        facts["seen at least"] = ", ".join(f"{known.bit_count()} {kind}" for kind, known in kinds.items())
     return _lines(facts)
 
 
@@ -62,6 +72,9 @@ def _risk(record: RiskRecord) -> list[str]:
     if record.last_fraud:
         ratio = record.last_ratio / 1000
         facts["last fraud"] = f"{_moment(record.last_fraud)}, {ratio:.1f} times the usual amount"
+    if record.recent > 1:
+        labels = record.recent.bit_length() - 1
+        facts["last labels"] = f"{record.recent.bit_count() - 1} of {labels} frauds, those explained left out"
     if record.run:
         facts["frauds in a row"] = f"{record.run} since {_moment(record.run_start)}"
     return _lines(facts)

@@ -1,11 +1,11 @@
-"""The catalogue: every feature's name, meaning, unit, window, default, and how to say it to a person."""
+"""The catalogue: every feature's name, meaning, unit, window and default. It makes ``docs/features.md``."""
 
 import hashlib
-from collections.abc import Mapping
+import sys
 from typing import Final, NamedTuple
 
-from stream.features.customer import CUSTOMER_FEATURES, HIGH_RATIO
-from stream.features.risk import RISK_OF_CUSTOMER_FEATURES, TERMINAL_FEATURES
+from stream.features.customer import CAP, CUSTOMER_FEATURES, HIGH_RATIO
+from stream.features.risk import EXPLAINED_RATIO, RECENT, RISK_OF_CUSTOMER_FEATURES, TERMINAL_FEATURES
 
 
 class Feature(NamedTuple):
@@ -15,23 +15,26 @@ class Feature(NamedTuple):
     definition: str
     unit: str
     window: str
-    default: float
-    """The value for a customer or terminal never seen before."""
-    text: str
-    """A reason in words: `str.format` over all features by name, `usual` and `usual_count_1d`."""
+    default: float | None
+    """The value for a customer or terminal never seen before; None where it is the transaction's own."""
 
 
 _FEATURES = (
-    Feature("amount", "The amount.", "currency", "", 0.0, "amount {amount:.2f}, usually {usual:.2f}"),
-    Feature("hour_of_day", "UTC hour with its fraction.", "hours", "", 0.0, "at {hour_of_day:.0f} h UTC"),
-    Feature("weekend", "Saturday or Sunday, UTC.", "0 or 1", "", 0.0, "on a weekend"),
+    Feature("amount", "The amount.", "currency", "", None),
+    Feature("hour_of_day", "UTC hour with its fraction.", "hours", "", None),
+    Feature(
+        "customer_count_2h",
+        "The customer's transactions before this one, in the hour of this one and the hour before.",
+        "transactions",
+        "2 h in hours",
+        0.0,
+    ),
     Feature(
         "customer_count_1d",
         "The customer's transactions before this one.",
         "transactions",
         "24 h in hours",
         0.0,
-        "{customer_count_1d:.0f} transactions in 24 h, usually {usual_count_1d:.1f}",
     ),
     Feature(
         "customer_count_7d",
@@ -39,7 +42,6 @@ _FEATURES = (
         "transactions",
         "7 d in days",
         0.0,
-        "{customer_count_7d:.0f} transactions in 7 days",
     ),
     Feature(
         "customer_count_30d",
@@ -47,23 +49,28 @@ _FEATURES = (
         "transactions",
         "30 d in days",
         0.0,
-        "{customer_count_30d:.0f} transactions in 30 days",
     ),
     Feature(
         "customer_mean_7d",
-        "Mean of the customer's amounts before this one; the amount itself when there is none.",
+        "Mean of the customer's amounts before this one; 0 when there is none.",
         "currency",
         "7 d in days",
         0.0,
-        "mean amount {customer_mean_7d:.2f} over 7 days",
+    ),
+    Feature(
+        "spend_ratio_1d",
+        "This amount and what the customer spent before it on the same UTC day, over the median of the"
+        " earlier days on which they spent anything; 1 when there is no such day, at most 100.",
+        "ratio",
+        "the day against the 29 before",
+        1.0,
     ),
     Feature(
         "amount_ratio",
-        "Amount over the customer's robust running mean, at most 100.",
+        "Amount over the customer's robust running mean, at most 100; 1 when nothing is known.",
         "ratio",
         "about 60 transactions",
         1.0,
-        "amount {amount:.2f} is {amount_ratio:.1f} times the customer's usual {usual:.2f}",
     ),
     Feature(
         "amount_zscore",
@@ -71,15 +78,21 @@ _FEATURES = (
         "standard deviations",
         "about 60 transactions",
         0.0,
-        "amount {amount:.2f} is {amount_zscore:.1f} standard deviations from the usual {usual:.2f}",
     ),
     Feature(
         "hours_since_last",
         "Time since the customer's last transaction, at most 720.",
         "hours",
-        "",
+        "at most 30 d",
         720.0,
-        "{hours_since_last:.1f} h since the customer's last transaction",
+    ),
+    Feature(
+        "hour_share",
+        "Share of the customer's transactions before this one in the same three hours of the UTC day (from 0,"
+        " 3, 6, ... h), with one transaction more assumed in each of the eight parts of the day.",
+        "share",
+        "128 transactions or more, older ones fading",
+        0.125,
     ),
     Feature(
         "high_count_14d",
@@ -87,15 +100,28 @@ _FEATURES = (
         "transactions",
         "14 d in days",
         0.0,
-        "{high_count_14d:.0f} unusually high amounts in 14 days",
     ),
     Feature(
         "max_ratio_14d",
-        "Largest `amount_ratio` of the customer.",
+        "Largest `amount_ratio` of the customer before this one; 0 when there is none.",
         "ratio",
         "14 d in days",
         0.0,
-        "an amount {max_ratio_14d:.1f} times the usual within 14 days",
+    ),
+    Feature(
+        "ratio_to_max_14d",
+        "`amount_ratio` over `max_ratio_14d`, at most 100; 1 when the latter is 0.",
+        "ratio",
+        "14 d in days",
+        1.0,
+    ),
+    Feature(
+        "days_since_high",
+        f"Time since the customer's last transaction at {HIGH_RATIO} times the usual amount or more, at most"
+        " 30.",
+        "days",
+        "at most 30 d",
+        30.0,
     ),
     Feature(
         "new_terminal",
@@ -103,23 +129,29 @@ _FEATURES = (
         "0 or 1",
         "",
         1.0,
-        "first time at this terminal",
     ),
     Feature(
-        "terminal_frauds_1d",
-        "Frauds reported at the terminal.",
-        "frauds",
-        "the day of label time",
+        "new_country",
+        "The customer was in other countries before and never in this one, by a 64-bit set of hashes; 0 when"
+        " no country is given or none was before.",
+        "0 or 1",
+        "",
         0.0,
-        "{terminal_frauds_1d:.0f} frauds reported at this terminal today",
     ),
+    Feature(
+        "new_category",
+        "The same of the merchant category, by a 64-bit set of hashes.",
+        "0 or 1",
+        "",
+        0.0,
+    ),
+    Feature("new_channel", "The same of the channel, by a 16-bit set of hashes.", "0 or 1", "", 0.0),
     Feature(
         "terminal_frauds_7d",
         "Frauds reported at the terminal.",
         "frauds",
         "7 d of label time",
         0.0,
-        "{terminal_frauds_7d:.0f} frauds reported at this terminal in 7 days",
     ),
     Feature(
         "terminal_frauds_30d",
@@ -127,7 +159,6 @@ _FEATURES = (
         "frauds",
         "30 d of label time",
         0.0,
-        "{terminal_frauds_30d:.0f} frauds reported at this terminal in 30 days",
     ),
     Feature(
         "terminal_fraud_rate_30d",
@@ -135,7 +166,14 @@ _FEATURES = (
         "share",
         "30 d of label time",
         0.0,
-        "{terminal_fraud_rate_30d:.0%} of what was reported at this terminal in 30 days was fraud",
+    ),
+    Feature(
+        "terminal_recent_share",
+        "Frauds over labels (plus one) among the terminal's last labels in order of arrival. Frauds that"
+        " their amounts explain are left out, from both.",
+        "share",
+        f"{RECENT} labels",
+        0.0,
     ),
     Feature(
         "terminal_fraud_run",
@@ -143,31 +181,27 @@ _FEATURES = (
         "frauds",
         "since the last legitimate label",
         0.0,
-        "{terminal_fraud_run:.0f} frauds in a row at this terminal",
     ),
     Feature(
         "terminal_run_age",
-        "Time since the first fraud of that run; 0 without a run.",
+        "Time since the first fraud of that run, at most 60; 0 without a run.",
         "days",
-        "at most 60",
+        "at most 60 d",
         0.0,
-        "frauds in a row at this terminal for {terminal_run_age:.0f} days",
     ),
     Feature(
         "terminal_days_since_fraud",
-        "Time since the terminal's last known fraud.",
+        "Time since the terminal's last known fraud, at most 60.",
         "days",
-        "at most 60",
+        "at most 60 d",
         60.0,
-        "last fraud at this terminal {terminal_days_since_fraud:.0f} days ago",
     ),
     Feature(
         "terminal_last_ratio",
-        "`amount_ratio` of the terminal's last known fraud.",
+        "`amount_ratio` of the terminal's last known fraud; 0 when there was none.",
         "ratio",
         "",
         0.0,
-        "the last fraud here was {terminal_last_ratio:.1f} times its customer's usual amount",
     ),
     Feature(
         "customer_frauds_30d",
@@ -175,51 +209,60 @@ _FEATURES = (
         "frauds",
         "30 d of label time",
         0.0,
-        "{customer_frauds_30d:.0f} frauds reported on this customer in 30 days",
     ),
     Feature(
         "customer_days_since_fraud",
-        "Time since the customer's last known fraud.",
+        "Time since the customer's last known fraud, at most 60.",
         "days",
-        "at most 60",
+        "at most 60 d",
         60.0,
-        "last fraud on this customer {customer_days_since_fraud:.0f} days ago",
     ),
 )
 
 CATALOGUE: Final[tuple[Feature, ...]] = _FEATURES
 FEATURE_NAMES: Final = tuple(feature.name for feature in CATALOGUE)
 WIDTH: Final = len(FEATURE_NAMES)
-SCHEMA: Final = hashlib.sha256(repr([f[:5] for f in CATALOGUE]).encode()).hexdigest()[:8]
+SCHEMA: Final = hashlib.sha256(repr([tuple(f) for f in CATALOGUE]).encode()).hexdigest()[:8]
 """Names, order and meaning of the features: models and stored vectors of another schema do not fit."""
 AMOUNT: Final = FEATURE_NAMES.index("amount")
 RATIO: Final = FEATURE_NAMES.index("amount_ratio")
 
-assert FEATURE_NAMES[3:] == CUSTOMER_FEATURES + TERMINAL_FEATURES + RISK_OF_CUSTOMER_FEATURES
+assert FEATURE_NAMES[2:] == CUSTOMER_FEATURES + TERMINAL_FEATURES + RISK_OF_CUSTOMER_FEATURES
 
 
-def say(feature: str, row: Mapping[str, float]) -> str:
-    """Put a feature's value into words, with the customer's own normal beside it.
-
-    Parameters
-    ----------
-    feature
-        Its name.
-    row
-        Every feature of the transaction by name.
-
-    Examples
-    --------
-    >>> row = dict.fromkeys(FEATURE_NAMES, 0.0)
-    >>> say("amount_ratio", {**row, "amount": 420.0, "amount_ratio": 8.4})
-    "amount 420.00 is 8.4 times the customer's usual 50.00"
-    """
-    ratio = row["amount_ratio"]
-    context = {
-        "usual": row["amount"] / ratio if ratio else row["amount"],
-        "usual_count_1d": row["customer_count_30d"] / 30,
-    }
-    return _TEXTS[feature].format(**row, **context)
+def catalogue_page() -> str:
+    """Return the catalogue as the Markdown of ``docs/features.md``."""
+    rows = [
+        f"| {n} | `{f.name}` | {f.definition} | {f.unit} | {f.window} |"
+        f" {'' if f.default is None else f'{f.default:g}'} |"
+        for n, f in enumerate(CATALOGUE)
+    ]
+    return _PAGE.format(schema=SCHEMA, width=WIDTH, cap=CAP, explained=EXPLAINED_RATIO, rows="\n".join(rows))
 
 
-_TEXTS = {feature.name: feature.text for feature in CATALOGUE}
+_PAGE: Final = """# Features
+
+What models see of a transaction: {width} numbers, in this order in every pending record and on `scores`.
+Made from the catalogue: `python -m stream.features.catalogue > docs/features.md`. Schema: `{schema}`.
+
+"Before" a transaction is what arrived before it; it is itself in none of its features. Windows are of event
+time, in buckets of a UTC hour or day: one of 7 days covers the transaction's own day, as far as it has
+come, and the six days before. A late event is counted in its own day as long as the window holds it, and is
+judged by the windows that end with its own time. Windows of label time count what was *reported* in them,
+whenever it happened.
+
+A fraud's amount explains it at {explained:g} times its customer's usual amount, or 3 standard deviations
+above it: such a fraud says little of the terminal. The usual amount is a running mean of about 60
+transactions that takes each amount as at most {cap:g} times itself, so that a large fraud hardly moves it.
+Amounts of zero are left out.
+
+The default is the value for a customer or terminal never seen before.
+
+| | feature | definition | unit | window | default |
+|---|---|---|---|---|---|
+{rows}
+"""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(catalogue_page())

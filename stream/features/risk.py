@@ -17,6 +17,9 @@ DAYS: Final = 30
 EXPLAINED_RATIO: Final = 2.5
 """A fraud whose amount is this many times the customer's usual says little about the terminal."""
 MAX_AGE_DAYS: Final = 60.0
+RECENT: Final = 8
+"""The last labels of a terminal that are remembered one by one."""
+_FULL: Final = 1 << RECENT
 
 
 class RiskRecord(Struct, array_like=True, gc=False):
@@ -33,6 +36,10 @@ class RiskRecord(Struct, array_like=True, gc=False):
     """Event time of the last fraud, in milliseconds; 0 when there was none."""
     last_ratio: int = 0
     """That fraud's amount over its customer's usual, in thousandths."""
+    # From here on: not in records stored by versions before, which decode to these defaults.
+    recent: int = 1
+    """The last `RECENT` labels, a bit each, 1 for a fraud, the newest lowest, under a leading 1 that says how
+    many they are. Frauds that their amounts explain are left out: they speak neither for nor against."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -59,10 +66,10 @@ def unpack_risk(packed: bytes) -> RiskRecord:
 
 
 TERMINAL_FEATURES: Final = (
-    "terminal_frauds_1d",
     "terminal_frauds_7d",
     "terminal_frauds_30d",
     "terminal_fraud_rate_30d",
+    "terminal_recent_share",
     "terminal_fraud_run",
     "terminal_run_age",
     "terminal_days_since_fraud",
@@ -79,13 +86,19 @@ def terminal_risk(
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """Describe a terminal as it was known at `event_time` (milliseconds); see `TERMINAL_FEATURES`."""
     age = record.day - event_time // DAY_MS
-    frauds_30d = total(record.frauds, age, 30)
-    return (
-        float(total(record.frauds, age, 1)),
-        float(total(record.frauds, age, 7)),
-        float(frauds_30d),
+    frauds_7d = frauds_30d = 0
+    rate = 0.0
+    # Most terminals have no fraud at all, and need only one look at their window.
+    if any(record.frauds):
+        frauds_7d = total(record.frauds, age, 7)
+        frauds_30d = total(record.frauds, age, 30)
         # A prior of five legitimate labels keeps one early fraud from reading as certainty.
-        frauds_30d / (total(record.labels, age, 30) + 5.0),
+        rate = frauds_30d / (total(record.labels, age, 30) + 5.0)
+    return (
+        float(frauds_7d),
+        float(frauds_30d),
+        rate,
+        (record.recent.bit_count() - 1) / record.recent.bit_length(),
         float(record.run),
         _days(record.run_start, event_time) if record.run else 0.0,
         _days(record.last_fraud, event_time),
@@ -96,7 +109,8 @@ def terminal_risk(
 def customer_risk(record: RiskRecord, event_time: int) -> tuple[float, float]:
     """Describe a customer by the frauds reported on them; see `RISK_OF_CUSTOMER_FEATURES`."""
     age = record.day - event_time // DAY_MS
-    return float(total(record.frauds, age, 30)), _days(record.last_fraud, event_time)
+    frauds = total(record.frauds, age, 30) if any(record.frauds) else 0
+    return float(frauds), _days(record.last_fraud, event_time)
 
 
 def learn_label(
@@ -119,6 +133,9 @@ def learn_label(
     if age < DAYS:
         record.labels[age] += 1
         record.frauds[age] += is_fraud
+    if not (is_fraud and explained):
+        recent = record.recent << 1 | is_fraud
+        record.recent = recent if recent < 2 * _FULL else recent & (_FULL - 1) | _FULL
     if not is_fraud:
         record.run = 0
         return
@@ -134,8 +151,9 @@ def learn_label(
 def correct_label(record: RiskRecord, *, is_fraud: bool, label_time: int) -> None:
     """Undo the opposite verdict's count after a second label for the same transaction, in place.
 
-    The count moves where the first label was counted if that day is still in the window of `label_time`; runs
-    and the time of the last fraud stay as they are, since what followed them cannot be told apart any more.
+    The count moves where the first label was counted if that day is still in the window of `label_time`;
+    runs, the last labels and the time of the last fraud stay as they are, since what followed them cannot be
+    told apart any more.
     """
     age = _bucket(record, label_time)
     if age < DAYS:
@@ -154,4 +172,5 @@ def _bucket(record: RiskRecord, label_time: int) -> int:
 def _days(since_ms: int, now_ms: int) -> float:
     if not since_ms:
         return MAX_AGE_DAYS
-    return min(max((now_ms - since_ms) / DAY_MS, 0.0), MAX_AGE_DAYS)
+    days = (now_ms - since_ms) / DAY_MS
+    return 0.0 if days < 0 else min(days, MAX_AGE_DAYS)

@@ -23,7 +23,8 @@ def advance(buckets: list[int], by: int) -> None:
     if by >= size:
         buckets[:] = [0] * size
     else:
-        buckets[:] = [0] * by + buckets[: size - by]
+        del buckets[size - by :]
+        buckets[:0] = [0] * by
 
 
 def total(buckets: list[int], age: int, width: int) -> int:

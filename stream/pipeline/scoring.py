@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.clock import DAY_MS, HOUR_MS
-from stream.features.catalogue import FEATURE_NAMES, SCHEMA, say
+from stream.features.catalogue import FEATURE_NAMES, SCHEMA
 from stream.features.customer import CustomerState, observe
 from stream.features.risk import NO_CUSTOMER_RISK, NO_TERMINAL_RISK, RiskRecord, customer_risk, terminal_risk
+from stream.features.words import say
 from stream.models.compiled import CompiledModel
 from stream.pipeline.pending import LAYOUT, Pending
 from stream.records import Transaction
 
 REASONS: Final = 3
 """How many reasons an alert gives."""
-_THURSDAY: Final = 3
-_SATURDAY: Final = 5
 
 
 class Served(NamedTuple):
@@ -113,15 +112,13 @@ def score_batch(
 
 
 def _row(transaction: Transaction, customer: CustomerState, state: BatchState) -> tuple[float, ...]:
-    time, amount = transaction.event_time, transaction.amount
+    time = transaction.event_time
     terminal = state.terminals.get(transaction.terminal_id)
     risk = state.customer_risks.get(transaction.customer_id)
-    weekday = (time // DAY_MS + _THURSDAY) % 7
     return (
-        amount,
+        transaction.amount,
         time % DAY_MS / HOUR_MS,
-        1.0 if weekday >= _SATURDAY else 0.0,
-        *observe(customer, time, amount, transaction.terminal_id),
+        *observe(customer, transaction),
         *(terminal_risk(terminal, time) if terminal is not None else NO_TERMINAL_RISK),
         *(customer_risk(risk, time) if risk is not None else NO_CUSTOMER_RISK),
     )

@@ -1,3 +1,6 @@
+from math import isfinite
+from zlib import crc32
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,109 +14,208 @@ from stream.features.customer import (
     pack_customer,
     unpack_customer,
 )
+from stream.records import Transaction
+from tests.stream.features.naive import NaiveCustomer
 
 START = 1_700_000_000_000
-amounts = st.floats(0, 1e6, allow_nan=False).map(lambda amount: round(amount, 2))
-events = st.lists(
-    st.tuples(st.integers(0, 45 * DAY_MS), amounts, st.sampled_from("abcdefgh")), min_size=1, max_size=80
+# Names whose hashes do not collide: the sets of hashes are then exact.
+TERMINALS, COUNTRIES, CATEGORIES, CHANNELS = (
+    "abcdefgh",
+    ("DE", "FR", "US"),
+    ("5411", "7995", "x"),
+    ("pos", "web"),
+)
+GOLDEN = bytes.fromhex(
+    "9cce000734cedc0018010000000000000000000000000000000000000000000000cd4cdddc001e010101000000000000"
+    "000000000000000000000000000000000000000000dc001ecd2710cd0bb8cd07d0000000000000000000000000000000"
+    "0000000000000000000000009e01000000000000000000000000009ecd0fa0cd05dccd03e80000000000000000000000"
+    "03cb4049000000000000cb409e56aaaaaaaaaacf0000018bda32200094cf000080000000000000ce0020000000"
+)
+"""A state as versions stored it whose states ended with the terminals."""
+
+
+def transaction(
+    time: int,
+    amount: float,
+    terminal: str = "a",
+    country: str | None = None,
+    category: str | None = None,
+    channel: str | None = None,
+) -> Transaction:
+    return Transaction(
+        transaction_id="t",
+        event_time=time,
+        customer_id="c",
+        terminal_id=terminal,
+        amount=amount,
+        country=country,
+        merchant_category=category,
+        channel=channel,
+    )
+
+
+steps = st.one_of(
+    st.just(0),
+    st.integers(0, 3 * HOUR_MS),
+    st.integers(0, 3 * DAY_MS),
+    st.integers(-40 * DAY_MS, 0),  # late
+    st.integers(31 * DAY_MS, 400 * DAY_MS),  # after a long silence
+)
+amounts = st.one_of(
+    st.sampled_from([0.0, 0.01, 10.0, 25.0, 1e12]),
+    st.floats(0, 1e6).map(lambda amount: round(amount, 2)),
 )
 
 
-def described(state: CustomerState, time: int, amount: float, terminal: str) -> dict[str, float]:
-    return dict(zip(CUSTOMER_FEATURES, observe(state, time, amount, terminal), strict=True))
+@st.composite
+def streams(draw: st.DrawFn) -> list[Transaction]:
+    """Draw a customer's transactions as they arrive, in order or not."""
+    now, stream = START, []
+    for step in draw(st.lists(steps, min_size=1, max_size=60)):
+        now = max(now + step, START - 1000 * DAY_MS)
+        stream.append(
+            transaction(
+                now,
+                draw(amounts),
+                draw(st.sampled_from(TERMINALS)),
+                draw(st.sampled_from((None, *COUNTRIES))),
+                draw(st.sampled_from((None, *CATEGORIES))),
+                draw(st.sampled_from((None, *CHANNELS))),
+            )
+        )
+    return stream
 
 
-@given(events)
-def test_counts_and_sums_in_order_are_those_of_a_naive_recount(
-    events: list[tuple[int, float, str]],
-) -> None:
+def described(state: CustomerState, one: Transaction) -> dict[str, float]:
+    return dict(zip(CUSTOMER_FEATURES, observe(state, one), strict=True))
+
+
+def test_the_names_used_here_do_not_collide() -> None:
+    for names, bits in ((TERMINALS, 256), (COUNTRIES, 64), (CATEGORIES, 64), (CHANNELS, 16)):
+        assert len({crc32(name.encode()) % bits for name in names}) == len(names)
+
+
+@given(streams())
+def test_every_feature_is_that_of_a_naive_recount(stream: list[Transaction]) -> None:
+    state, naive = CustomerState(), NaiveCustomer()
+    for one in stream:
+        assert described(state, one) == pytest.approx(naive.observe(one), rel=1e-9, abs=1e-9)
+
+
+@given(streams())
+def test_every_feature_is_finite_and_every_state_small(stream: list[Transaction]) -> None:
     state = CustomerState()
-    past: list[tuple[int, float]] = []
-    for offset, amount, terminal in sorted(events):
-        now = START + offset
-        seen = described(state, now, amount, terminal)
-        day = now // DAY_MS
-        hours = [a for t, a in past if now // HOUR_MS - 24 < t // HOUR_MS]
-        week = [a for t, a in past if day - 7 < t // DAY_MS]
-        month = [a for t, a in past if day - 30 < t // DAY_MS]
-        assert seen["customer_count_1d"] == len(hours)
-        assert seen["customer_count_7d"] == len(week)
-        assert seen["customer_count_30d"] == len(month)
-        expected = sum(week) / len(week) if week else amount
-        assert seen["customer_mean_7d"] == pytest.approx(expected, abs=0.011)
-        past.append((now, amount))
+    for one in stream:
+        assert all(map(isfinite, observe(state, one)))
+        # 330 for customers as they are; every number as large as it can get, here.
+        assert len(pack_customer(state)) < 600
 
 
-@given(events)
-def test_the_order_of_arrival_within_the_windows_does_not_change_counts(
-    events: list[tuple[int, float, str]],
-) -> None:
-    late = [(START + offset % (5 * DAY_MS), amount, terminal) for offset, amount, terminal in events]
+@given(streams())
+def test_the_order_of_arrival_within_the_windows_does_not_change_counts(stream: list[Transaction]) -> None:
+    late = [transaction(START + one.event_time % (5 * DAY_MS), one.amount, one.terminal_id) for one in stream]
     in_order, as_it_came = CustomerState(), CustomerState()
-    for time, amount, terminal in sorted(late):
-        observe(in_order, time, amount, terminal)
-    for time, amount, terminal in late:
-        observe(as_it_came, time, amount, terminal)
+    for one in sorted(late, key=lambda one: one.event_time):
+        observe(in_order, one)
+    for one in late:
+        observe(as_it_came, one)
     assert in_order.day_counts == as_it_came.day_counts
     assert in_order.day_sums == as_it_came.day_sums
+    assert in_order.hour_parts == as_it_came.hour_parts
     # An hour leaves its window of 24 before a later-arriving event can still be counted in it.
     assert in_order.hour_counts[0] == as_it_came.hour_counts[0]
 
 
-@given(events)
-def test_a_stored_state_is_the_exact_one(events: list[tuple[int, float, str]]) -> None:
+@given(streams())
+def test_a_stored_state_is_the_exact_one(stream: list[Transaction]) -> None:
     kept, stored = CustomerState(), CustomerState()
-    for offset, amount, terminal in events:
-        expected = observe(kept, START + offset, amount, terminal)
+    for one in stream:
+        expected = observe(kept, one)
         stored = unpack_customer(pack_customer(stored))
-        assert observe(stored, START + offset, amount, terminal) == expected
+        assert observe(stored, one) == expected
     assert pack_customer(kept) == pack_customer(stored)
+
+
+def test_a_state_stored_by_a_version_before_is_read_and_goes_on() -> None:
+    state = unpack_customer(GOLDEN)
+    assert (state.seen, state.usual, state.day_counts[:4]) == (3, 50.0, [1, 1, 1, 0])
+    assert (state.hour_parts, state.last_high, state.countries) == ([0] * 8, 0, 0)
+    seen = described(state, transaction(START + 2 * DAY_MS, 100.0, "m1", "DE"))
+    assert (seen["customer_count_30d"], seen["new_terminal"], seen["new_country"]) == (3, 0, 0)
+    assert unpack_customer(pack_customer(state)) == state
 
 
 def test_a_late_event_is_judged_by_the_window_that_ends_with_it() -> None:
     state = CustomerState()
     for day in range(10):
-        observe(state, START + day * DAY_MS, 10.0, "a")
-    assert described(state, START + 4 * DAY_MS, 10.0, "a")["customer_count_7d"] == 5
+        observe(state, transaction(START + day * DAY_MS, 10.0))
+    assert described(state, transaction(START + 4 * DAY_MS, 10.0))["customer_count_7d"] == 5
     # ... and is counted in its own day by those who come after it.
-    assert described(state, START + 9 * DAY_MS, 10.0, "a")["customer_count_7d"] == 8
-
-
-def test_a_new_customer_is_ordinary_until_something_is_known() -> None:
-    assert described(CustomerState(), START, 500.0, "a") == {
-        "customer_count_1d": 0,
-        "customer_count_7d": 0,
-        "customer_count_30d": 0,
-        "customer_mean_7d": 500.0,
-        "amount_ratio": 1.0,
-        "amount_zscore": 0.0,
-        "hours_since_last": 720.0,
-        "high_count_14d": 0,
-        "max_ratio_14d": 0.0,
-        "new_terminal": 1.0,
-    }
+    assert described(state, transaction(START + 9 * DAY_MS, 10.0))["customer_count_7d"] == 8
 
 
 def test_one_huge_amount_hardly_moves_the_usual_one() -> None:
     state = CustomerState()
     for n in range(30):
-        observe(state, START + n * DAY_MS, 20.0, "a")
-    observe(state, START + 30 * DAY_MS, 1_000_000.0, "a")
-    ratio = described(state, START + 31 * DAY_MS, 20.0, "a")["amount_ratio"]
+        observe(state, transaction(START + n * DAY_MS, 20.0))
+    observe(state, transaction(START + 30 * DAY_MS, 1_000_000.0))
+    ratio = described(state, transaction(START + 31 * DAY_MS, 20.0))["amount_ratio"]
     assert 0.85 < ratio < 1.0
 
 
-def test_a_customer_who_only_ever_paid_nothing_has_no_ratio() -> None:
+def test_amounts_of_zero_say_nothing_of_the_usual_one() -> None:
     state = CustomerState()
-    observe(state, START, 0.0, "a")
-    assert described(state, START + 1, 50.0, "a")["amount_ratio"] == 1.0
+    observe(state, transaction(START, 0.0))
+    first = described(state, transaction(START + 1, 50.0))
+    assert (first["amount_ratio"], first["amount_zscore"]) == (1.0, 0.0)
+    observe(state, transaction(START + 2, 0.0))
+    assert described(state, transaction(START + 3, 50.0))["amount_ratio"] == 1.0
+
+
+def test_a_day_of_plunder_does_not_become_a_usual_day() -> None:
+    state = CustomerState()
+    for day in range(8):
+        observe(state, transaction(START + day * DAY_MS, 1e6 if day == 5 else 20.0))
+    assert described(state, transaction(START + 8 * DAY_MS, 40.0))["spend_ratio_1d"] == 2.0
+    assert described(state, transaction(START + 8 * DAY_MS, 40.0))["spend_ratio_1d"] == 4.0
+
+
+def test_an_hour_of_the_day_is_as_usual_as_the_customer_made_it() -> None:
+    state, noon = CustomerState(), START // DAY_MS * DAY_MS + 13 * HOUR_MS
+    for day in range(92):
+        observe(state, transaction(noon + day * DAY_MS, 20.0))
+    assert described(state, transaction(noon - 10 * HOUR_MS, 20.0))["hour_share"] == 0.01
+    assert described(state, transaction(noon, 20.0))["hour_share"] == pytest.approx(0.92, abs=0.01)
+
+
+def test_habits_of_long_ago_fade() -> None:
+    state, noon = CustomerState(), START // DAY_MS * DAY_MS + 13 * HOUR_MS
+    for n in range(1000):
+        observe(state, transaction(noon + n * 1000, 20.0))
+    night = [described(state, transaction(noon + n * DAY_MS + 12 * HOUR_MS, 20.0)) for n in range(130)]
+    assert night[-1]["hour_share"] > 0.5
+    assert all(0 <= count <= 127 for count in state.hour_parts)
 
 
 def test_a_state_stays_small_however_busy_the_customer() -> None:
     state = CustomerState()
     for n in range(20_000):
-        observe(state, START + n * 120_000, 1e6, f"t{n}")
-    assert len(pack_customer(state)) < 560
+        observe(state, transaction(START + n * 120_000, 1e12, f"t{n}", f"c{n}", f"m{n}", f"w{n}"))
+    assert len(pack_customer(state)) < 600
+
+
+def test_a_usual_customers_state_is_as_small_as_promised() -> None:
+    state = CustomerState()
+    for n in range(200):
+        observe(state, transaction(START + n * DAY_MS // 3, 30.0 + n, f"t{n}", "FR", f"m{n}", "web"))
+    assert len(pack_customer(state)) < 330
+
+
+def test_a_days_sum_stops_where_a_stored_integer_would() -> None:
+    state = CustomerState(day_sums=[10**17 - 1] + [0] * 29, day=START // DAY_MS)
+    observe(state, transaction(START, 1e12))
+    assert state.day_sums[0] == 10**17
+    assert unpack_customer(pack_customer(state)) == state
 
 
 def test_a_damaged_state_is_refused_in_one_sentence() -> None:

@@ -1,3 +1,6 @@
+from math import isfinite
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -5,6 +8,7 @@ from stream.clock import DAY_MS
 from stream.features.risk import (
     NO_CUSTOMER_RISK,
     NO_TERMINAL_RISK,
+    RISK_OF_CUSTOMER_FEATURES,
     TERMINAL_FEATURES,
     RiskRecord,
     correct_label,
@@ -14,8 +18,17 @@ from stream.features.risk import (
     terminal_risk,
     unpack_risk,
 )
+from tests.stream.features.naive import JudgedLabel, naive_terminal_risk
 
 START = 19_700 * DAY_MS
+GOLDEN = bytes.fromhex(
+    "97cd4ce4dc001e010100000000000000000000000000000000000000000000000000000000dc001e0201000000000000"
+    "0000000000000000000000000000000000000000000000cf0000018bcfe56800cf0000018bda322000cd0fa0"
+)
+"""A record as versions stored it whose records ended with the last fraud's ratio."""
+
+times = st.integers(0, 120 * DAY_MS).map(lambda offset: START + offset)
+judged = st.builds(JudgedLabel, st.booleans(), times, times, st.floats(0, 100), st.booleans())
 
 
 def learn(record: RiskRecord, day: float, *, fraud: bool, ratio: float = 1.0, delay: float = 7) -> None:
@@ -39,15 +52,26 @@ def test_an_empty_record_says_what_no_record_says() -> None:
     assert customer_risk(RiskRecord(), START) == NO_CUSTOMER_RISK
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=60), st.integers(7, 90))
-def test_reported_frauds_are_those_of_a_naive_recount(labels: list[tuple[int, bool]], now: int) -> None:
+@given(st.lists(judged, max_size=60), st.booleans(), times)
+def test_every_feature_is_that_of_a_naive_recount(
+    labels: list[JudgedLabel], in_order: bool, now: int
+) -> None:
+    labels = sorted(labels, key=lambda label: label.label_time) if in_order else labels
     record = RiskRecord()
-    labels = sorted(label for label in labels if label[0] + 7 <= now)
-    for day, fraud in labels:
-        learn(record, day, fraud=fraud)
-    seen = known(record, now)
-    for name, width in (("terminal_frauds_1d", 1), ("terminal_frauds_7d", 7), ("terminal_frauds_30d", 30)):
-        assert seen[name] == sum(fraud and now - width < day + 7 for day, fraud in labels)
+    for label in labels:
+        learn_label(record, **label._asdict())
+    seen = dict(zip(TERMINAL_FEATURES, terminal_risk(record, now), strict=True))
+    naive = naive_terminal_risk(labels, now)
+    assert seen == pytest.approx(naive)
+    of_customer = dict(zip(RISK_OF_CUSTOMER_FEATURES, customer_risk(record, now), strict=True))
+    assert of_customer == pytest.approx(
+        {
+            "customer_frauds_30d": naive["terminal_frauds_30d"],
+            "customer_days_since_fraud": naive["terminal_days_since_fraud"],
+        }
+    )
+    assert all(map(isfinite, (*seen.values(), *of_customer.values())))
+    assert len(pack_risk(record)) < 160
 
 
 def test_a_legitimate_transaction_ends_the_run() -> None:
@@ -61,12 +85,24 @@ def test_a_legitimate_transaction_ends_the_run() -> None:
     assert known(record, 11)["terminal_run_age"] == 0
 
 
-def test_a_fraud_explained_by_its_amount_does_not_count_towards_the_run() -> None:
+def test_a_fraud_explained_by_its_amount_says_nothing_of_the_terminal() -> None:
     record = RiskRecord()
     learn(record, 1, fraud=True, ratio=5.0)
     assert known(record, 9)["terminal_fraud_run"] == 0
+    assert known(record, 9)["terminal_recent_share"] == 0
     assert known(record, 9)["terminal_frauds_30d"] == 1
     assert known(record, 9)["terminal_last_ratio"] == 5.0
+    learn(record, 2, fraud=True)
+    assert known(record, 10)["terminal_recent_share"] == 1 / 2
+
+
+def test_a_terminal_is_forgiven_after_eight_legitimate_labels() -> None:
+    record = RiskRecord()
+    shares = []
+    for fraud in (True, True, *[False] * 8):
+        learn(record, 1, fraud=fraud)
+        shares.append(known(record, 9)["terminal_recent_share"])
+    assert shares == [1 / 2, 2 / 3, 2 / 4, 2 / 5, 2 / 6, 2 / 7, 2 / 8, 2 / 9, 1 / 9, 0]
 
 
 def test_a_correction_moves_the_count_both_ways() -> None:
@@ -81,4 +117,15 @@ def test_a_correction_moves_the_count_both_ways() -> None:
 def test_a_stored_record_is_the_exact_one() -> None:
     record = RiskRecord()
     learn(record, 3, fraud=True, ratio=1.234)
+    assert unpack_risk(pack_risk(record)) == record
+
+
+def test_a_record_stored_by_a_version_before_is_read_and_goes_on() -> None:
+    record = unpack_risk(GOLDEN)
+    assert (record.frauds[:3], record.labels[:3], record.last_ratio) == ([1, 1, 0], [2, 1, 0], 4000)
+    assert (
+        dict(zip(TERMINAL_FEATURES, terminal_risk(record, START), strict=True))["terminal_recent_share"] == 0
+    )
+    learn(record, 1, fraud=True)
+    assert known(record, 9)["terminal_recent_share"] == 1 / 2
     assert unpack_risk(pack_risk(record)) == record

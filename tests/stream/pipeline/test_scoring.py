@@ -68,7 +68,7 @@ def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
     name, value, contribution, text = batch.new["large"].reasons[0]
     assert (name, value) == ("amount_ratio", 5.0)
     assert contribution == 8.0
-    assert text == "amount 50.00 is 5.0 times the customer's usual 10.00"
+    assert text == "amount 50.00, 5.0 times the customer's usual 10.00"
 
 
 def test_a_transaction_that_was_scored_before_gets_its_first_answer_and_changes_nothing() -> None:
@@ -108,7 +108,7 @@ def test_what_is_known_of_terminal_and_customer_is_among_the_features() -> None:
     customer.frauds[3] = 1
     batch = score([transaction("a")], BatchState({}, {"m1": terminal}, {"c1": customer}, {}))
     assert feature(batch, "terminal_fraud_run", "a") == 2
-    assert feature(batch, "terminal_frauds_1d", "a") == 2
+    assert feature(batch, "terminal_frauds_7d", "a") == 2
     assert feature(batch, "customer_frauds_30d", "a") == 1
     assert feature(batch, "customer_days_since_fraud", "a") == 2
 
