@@ -61,7 +61,7 @@ def joined(
         tuple(given),
         tuple(given.values()),
         1,
-        0.5,
+        0.3,
         NOW + offset,
         amount,
         "c1",
@@ -83,7 +83,10 @@ def stream(learner: Learner, labels: int, good: str, bad: str, *, start: int = 0
         fraud = n % 8 == 0
         right = float(np.clip(random.normal(0.9 if fraud else 0.05, 0.05), 0, 1))
         wrong = float(random.random() * 0.4)
-        outcomes.append(learn(learner, joined(n, fraud=fraud, scores={good: right, bad: wrong})))
+        scores = {good: right, bad: wrong}
+        champion_first = sorted(scores, key=lambda version: version != learner.field.champion)
+        given = {version: scores[version] for version in champion_first}
+        outcomes.append(learn(learner, joined(n, fraud=fraud, scores=given)))
     return outcomes
 
 

@@ -7,6 +7,7 @@ from stream.features.catalogue import FEATURE_NAMES, RATIO, WIDTH
 from stream.features.customer import CustomerState, pack_customer
 from stream.features.risk import RiskRecord
 from stream.models.compiled import Constant, Linear
+from stream.pipeline.decision import ByThreshold
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.records import Transaction
 
@@ -38,7 +39,7 @@ def empty() -> BatchState:
 
 
 def score(transactions: list[Transaction], state: BatchState, *models: Served) -> ScoredBatch:
-    return score_batch(transactions, state, models or (CALM,), 0.5, NOW + 1)
+    return score_batch(transactions, state, models or (CALM,), ByThreshold(0.5), NOW + 1)
 
 
 def feature(batch: ScoredBatch, name: str, transaction_id: str) -> float:
