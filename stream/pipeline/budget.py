@@ -37,7 +37,7 @@ _TIE_SHARE: Final = 0.25
 _FEWEST: Final = 12.0
 """Alerts that a balance is judged by: of fewer, chance alone makes a budget look overdrawn."""
 _SHORTEST: Final = 2.0
-_LONGEST: Final = 14.0
+_LONGEST: Final = 7.0
 """Half-life of a histogram, days."""
 _UPDATES: Final = 8
 """The threshold is set anew after this part of a day's alerts, not only on the hour."""
@@ -182,7 +182,8 @@ class Ledger:
         if (not days or state.seen[0] < _DAY) and reached < self._cold:
             reached, held_back = self._cold, True
         if held_back:
-            # What a tie or the first day keeps back is not owed: it would be made up for all at once.
+            # What the first day or a model without an opinion keeps back is not owed: it would be made up for
+            # all at once.
             state.balance = min(state.balance, 0.0)
         state.threshold = reached
 
@@ -266,15 +267,18 @@ def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _quantile(masses: NDArray[np.float64], wanted: float, total: float) -> tuple[float, bool]:
-    """Return the score that so much of the mass lies above, and whether a tie made it less."""
+    """Return the score that so much of the mass lies above, and whether most are tied there.
+
+    Where a tie lies across the edge, the score is one above it: rather fewer. One that stays across it makes
+    the balance grow, and is alerted in part, an eighth of a day's alerts at a time; but not one of most of all
+    transactions, in which there is nothing to tell apart.
+    """
     above = np.cumsum(masses[::-1])
     whole = int(np.searchsorted(above, wanted, side="right"))
     mass = float(masses[_BINS - 1 - whole])
     edge = _TOP - whole * _STEP
-    tie = mass > _TIE * wanted or mass > _TIE_SHARE * total
-    if tie and not whole:
-        return NOBODY, True
-    if not tie:
-        missing = wanted - (float(above[whole - 1]) if whole else 0.0)
-        edge -= _STEP * missing / mass
-    return 1 / (1 + exp(-edge)), tie
+    most = mass > _TIE_SHARE * total
+    if most or mass > _TIE * wanted:
+        return (1 / (1 + exp(-edge)) if whole else NOBODY), most
+    missing = wanted - (float(above[whole - 1]) if whole else 0.0)
+    return 1 / (1 + exp(_STEP * missing / mass - edge)), False
