@@ -12,6 +12,23 @@ def filled(capacity: int, labels: int) -> PrequentialWindow:
     return window
 
 
+def test_models_are_compared_at_an_equal_number_of_alerts_whatever_their_scales() -> None:
+    window = PrequentialWindow(10)
+    for n in range(10):
+        scores = {"high-1": 0.9 - n / 100, "low-1": 0.009 - n / 10_000, "blind-1": 0.5}
+        window.add(f"t{n}", n in (0, 3), scores, alerted=n < 2)
+    high, low, blind = (window.quality(f"{name}-1") for name in ("high", "low", "blind"))
+    assert (high.precision, high.recall) == (low.precision, low.recall) == (0.5, 0.5)
+    # Two of ten at random, of which two are frauds.
+    assert (blind.precision, blind.recall) == (0.2, 0.2)
+
+
+def test_without_an_alert_there_is_no_precision_and_nothing_was_caught() -> None:
+    quality = filled(capacity=6, labels=20).quality("a-1")
+    assert np.isnan(quality.precision)
+    assert quality.recall == 0
+
+
 def test_only_the_last_labels_count() -> None:
     quality = filled(capacity=6, labels=20).quality("a-1")
     assert (quality.labels, quality.frauds) == (6, 2)

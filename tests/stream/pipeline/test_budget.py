@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import exp
 from typing import Final
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -284,3 +286,15 @@ def test_a_damaged_or_foreign_account_is_refused_with_what_to_do() -> None:
         Ledger(100, COLD).unpack(foreign)
 
 
+
+
+def test_the_stored_bytes_are_those_that_were_documented() -> None:
+    ledger = Ledger(100, COLD)
+    hours = np.array([START, START, START + 1, START + 1])
+    ledger.thresholds(Stream(hours, np.full((4, 1), 0.5)).asked(0))
+    (*account, histograms) = msgspec.msgpack.decode(ledger.pack())
+    # The clock follows when a second transaction says so; then a tie of everybody, which ends all alerts.
+    above = 1 / (1 + exp(-0.05))
+    assert account == [1, START + 1, START + 1, [3], 1, [3], 0, 0, 0.0, pytest.approx(above), ["a-1"], [1]]
+    decayed = int(3 * 16_384 * 0.5 ** (1 / 48))
+    assert histograms == [[0] * 200 + [decayed + 16_384] + [0] * 199]

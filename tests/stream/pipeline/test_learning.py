@@ -214,6 +214,21 @@ def test_a_champion_that_begins_to_fail_is_replaced_and_a_fresh_challenger_born(
     assert ("swap", "tree-1") in found
 
 
+def test_false_alerts_are_those_of_the_champion_that_gave_them() -> None:
+    alarmed = {}
+    for decided_by in ("logistic-1", "tree-1"):
+        learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9)))
+        drifts = []
+        other = "tree-1" if decided_by == "logistic-1" else "logistic-1"
+        for n in range(1_200):
+            given = {decided_by: 0.9, other: 0.9}
+            outcome = learn(learner, joined(n, fraud=n < 600, scores=given))
+            drifts += [event.evidence["signal"] for event in outcome.events if event.kind == "drift"]
+        alarmed[decided_by] = drifts
+    assert "false_alerts" in alarmed["logistic-1"]
+    assert "false_alerts" not in alarmed["tree-1"]
+
+
 def test_a_drift_that_nobody_masters_ends_in_a_refusal() -> None:
     learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9)))
     stream(learner, 1600, good="logistic-1", bad="tree-1")
