@@ -69,7 +69,7 @@ Decision = Literal["allow", "alert"]
 
 
 class Reason(Struct, frozen=True, kw_only=True, gc=False):
-    """One feature that moved a score upwards, for people; where none did, the one that least spoke against."""
+    """One feature that moved a score upwards, for people; where none did, the one that did least against."""
 
     feature: str
     value: float

@@ -91,8 +91,8 @@ class Settings(BaseSettings):
     decision: Annotated[
         Decision,
         Field(
-            description="What makes a score an alert: budget (about so many a day), cost (a review wherever it"
-            " costs no more than the loss to be expected) or threshold (a fixed one)."
+            description="What makes a score an alert: budget (about so many a day), cost (a review wherever"
+            " it costs no more than the loss to be expected) or threshold (a fixed one)."
         ),
     ] = "budget"
     alert_budget: Annotated[

@@ -78,9 +78,7 @@ class Backtest:
         # One partition: customers do not meet, so how they are spread changes no score. The alert budget
         # has one threshold then, where every partition of a deployment finds its own.
         alone = settings.model_copy(update={"partitions": 1})
-        self._scorer = ScorerRole(
-            store, _Nowhere(), topics, self._clock, ScorerPolicy.of(alone), None, waits
-        )
+        self._scorer = ScorerRole(store, _Nowhere(), topics, self._clock, ScorerPolicy.of(alone), None, waits)
         self._learner = LearnerRole(
             store, _Nowhere(), topics, self._clock, LearnerPolicy.of(alone), None, waits
         )

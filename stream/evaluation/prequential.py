@@ -39,8 +39,8 @@ class PrequentialWindow:
 
     Memory is 8 bytes per label and model plus about 150 per label. Adding costs about a microsecond.
 
-    Thresholds move, and those of models differ. What compares them is an equal number of alerts: each model is
-    judged on its highest scores, as many as alerts were given in the window, whoever gave them.
+    Thresholds move, and those of models differ. What compares them is an equal number of alerts: each model
+    is judged on its highest scores, as many as alerts were given in the window, whoever gave them.
 
     Parameters
     ----------

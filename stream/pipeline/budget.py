@@ -219,7 +219,8 @@ class Ledger:
         shape = [_BINS] * len(state.versions)
         if state.layout != LAYOUT or [len(masses) for masses in state.masses] != shape:
             raise SnapshotError(
-                f"a stored alert budget has layout {state.layout}, this version reads {LAYOUT}: delete its key"
+                f"a stored alert budget has layout {state.layout}, this version reads {LAYOUT}:"
+                " delete its key"
             )
         self._masses = np.array(state.masses, dtype=np.float64).reshape(len(shape), _BINS)
         state.masses = []
@@ -267,18 +268,18 @@ def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _quantile(masses: NDArray[np.float64], wanted: float, total: float) -> tuple[float, bool]:
-    """Return the score that so much of the mass lies above, and whether most are tied there.
+    """Return the score that so much of the mass lies above, and whether very many are tied there.
 
     Where a tie lies across the edge, the score is one above it: rather fewer. One that stays across it makes
-    the balance grow, and is alerted in part, an eighth of a day's alerts at a time; but not one of most of all
-    transactions, in which there is nothing to tell apart.
+    the balance grow, and is alerted in part, an eighth of a day's alerts at a time; but not one of a quarter
+    of all transactions, in which there is nothing to tell apart.
     """
     above = np.cumsum(masses[::-1])
     whole = int(np.searchsorted(above, wanted, side="right"))
     mass = float(masses[_BINS - 1 - whole])
     edge = _TOP - whole * _STEP
-    most = mass > _TIE_SHARE * total
-    if most or mass > _TIE * wanted:
-        return (1 / (1 + exp(-edge)) if whole else NOBODY), most
+    blind = mass > _TIE_SHARE * total
+    if blind or mass > _TIE * wanted:
+        return (1 / (1 + exp(-edge)) if whole else NOBODY), blind
     missing = wanted - (float(above[whole - 1]) if whole else 0.0)
     return 1 / (1 + exp(_STEP * missing / mass - edge)), False

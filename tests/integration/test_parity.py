@@ -41,9 +41,7 @@ def test_a_held_replay_is_scored_and_decided_as_a_backtest_of_the_same_file(
 ) -> None:
     # A backtest has one partition, and a budget has a threshold in each.
     with EmbeddedBroker(partitions=1) as broker:
-        settings = Settings(
-            broker=broker.bootstrap, redis=redis_url, partitions=1, alert_budget=30, **STEADY
-        )
+        settings = Settings(broker=broker.bootstrap, redis=redis_url, partitions=1, alert_budget=30, **STEADY)
         with Pipeline(settings) as pipeline:
             worker(settings, "all")
             _replay(settings, file)

@@ -1,7 +1,8 @@
-"""The alert budget, on simulated streams of scores: what it spends, and that it spends it the same way again."""
+"""The alert budget on simulated streams of scores: what it spends, and that it does so again the same way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import exp
 from typing import Final
 
@@ -44,7 +45,8 @@ class Stream:
 def weekly(rng: np.random.Generator, per_day: float, days: int = DAYS, weekend: float = 2.0) -> Floats:
     """Return times in days: few at night, many on weekends."""
     hour = np.arange(days * 24)
-    expected = np.where(hour // 24 % 7 >= 5, weekend, 1.0) * (1 + 0.9 * np.sin((hour % 24 - 8) / 24 * 2 * np.pi))
+    by_hour = 1 + 0.9 * np.sin((hour % 24 - 8) / 24 * 2 * np.pi)
+    expected = np.where(hour // 24 % 7 >= 5, weekend, 1.0) * by_hour
     counts = rng.poisson(expected / expected.mean() * per_day / 24)
     return np.repeat(hour, counts) / 24
 
@@ -153,7 +155,7 @@ def test_a_champion_that_nobody_has_seen_score_begins_with_the_fixed_threshold()
 def test_a_model_that_says_the_same_to_everybody_alerts_on_next_to_nobody(score: float) -> None:
     one = Stream(START + np.arange(20_000) // 400, np.full((20_000, 1), score))
     by_day = alerts_by_day(Ledger(100, COLD), one, 3)
-    # Above the fixed threshold it takes an eighth of a day's alerts to see that there is nothing to tell apart.
+    # Above the fixed threshold it takes an eighth of a day's alerts to see that nothing is told apart.
     assert by_day.sum() <= (13 if score >= COLD else 0)
 
 
@@ -197,7 +199,7 @@ def test_how_a_stream_is_cut_and_where_it_is_handed_over_changes_nothing(
     at_once = whole.thresholds(asked(0, 400))
     pieces, owner = [], Ledger(budget, COLD)
     borders = [0, *sorted(cuts), 400]
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         pieces.append(owner.thresholds(asked(start, stop)))
         packed, owner = owner.pack(), Ledger(budget, COLD)
         owner.unpack(packed)
@@ -279,13 +281,11 @@ def test_nothing_stored_is_a_new_account() -> None:
 
 
 def test_a_damaged_or_foreign_account_is_refused_with_what_to_do() -> None:
-    with pytest.raises(SnapshotError, match="damaged .*: delete its key"):
+    with pytest.raises(SnapshotError, match=r"damaged .*: delete its key"):
         Ledger(100, COLD).unpack(b"\x93nonsense")
     foreign = b"\x9d\x02" + Ledger(100, COLD).pack()[2:]
     with pytest.raises(SnapshotError, match="layout 2, this version reads 1: delete its key"):
         Ledger(100, COLD).unpack(foreign)
-
-
 
 
 def test_the_stored_bytes_are_those_that_were_documented() -> None:

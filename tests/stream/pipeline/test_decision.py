@@ -13,9 +13,8 @@ AMOUNTS = st.floats(0, 1e12)
 
 def asked(amounts: list[float], score: float = 0.5) -> Asked:
     n = len(amounts)
-    return Asked(
-        np.zeros(n, dtype=np.int64), np.array(amounts), np.full((n, 1), score), ("a-1",), np.ones(n, dtype=bool)
-    )
+    times, new = np.zeros(n, dtype=np.int64), np.ones(n, dtype=np.bool_)
+    return Asked(times, np.array(amounts), np.full((n, 1), score), ("a-1",), new)
 
 
 def test_a_fixed_threshold_is_the_same_for_everybody() -> None:

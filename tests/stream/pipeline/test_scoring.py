@@ -93,9 +93,10 @@ def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least(
     batch = score([transaction("a")], empty(), Served("sure-1", 1, model))
     assert batch.new["a"].decision == "alert"
     (reason,) = batch.new["a"].reasons
-    assert reason[0] == max(
-        zip(model.contributions(matrix(batch).astype(np.float64))[0], FEATURE_NAMES, strict=True)
-    )[1]
+    assert (
+        reason[0]
+        == max(zip(model.contributions(matrix(batch).astype(np.float64))[0], FEATURE_NAMES, strict=True))[1]
+    )
     assert reason[2] < 0
 
 
