@@ -124,13 +124,28 @@ OVERVIEW: Final[Json] = dashboard(
         row(
             "Decisions",
             8,
-            timeseries("Alerts", "A second: scores at or above the threshold.", q.ALERTS, unit="reqps"),
+            timeseries(
+                "Alerts against the budget",
+                "Of the last 24 hours of event time. Empty where alerts are not by budget.",
+                q.ALERTS_LAST_DAY,
+                q.ALERT_BUDGET,
+            ),
+            timeseries(
+                "Alert threshold",
+                "Follows the scores, so that the budget is met; 2 while nobody is alerted.",
+                q.ALERT_THRESHOLD,
+            ),
+            timeseries("Alerts", "A second: scores at or above their threshold.", q.ALERTS, unit="reqps"),
             timeseries(
                 "Alert share",
                 "Alerts among the transactions scored. A jump without a swap is drift or an attack.",
                 q.ALERT_SHARE,
                 unit="percentunit",
             ),
+        ),
+        row(
+            "Scores and refusals",
+            8,
             heatmap("Score distribution", "The champion's scores.", q.SCORES),
             timeseries(
                 "Dead letters by reason",
@@ -151,8 +166,8 @@ OVERVIEW: Final[Json] = dashboard(
             ),
             timeseries("Log loss by model", "Over the same window. Lower is better.", q.LOG_LOSS),
             timeseries(
-                "Precision and recall at the threshold",
-                "Had the model been the champion.",
+                "Precision and recall at the budget",
+                "Of each model's highest scores, as many as were alerted.",
                 q.PRECISION,
                 q.RECALL,
                 unit="percentunit",

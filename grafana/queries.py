@@ -64,6 +64,9 @@ ALERT_SHARE: Final = Query(
     f"{total('fraud_alerts_total')} / {total('fraud_transactions_total', SCORED)}",
     "alerts among the scored",
 )
+ALERTS_LAST_DAY: Final = Query(f"sum(fraud_alerts_last_day{{{WORKERS}}})", "given")
+ALERT_BUDGET: Final = Query(f"sum(fraud_alert_budget{{{WORKERS}}})", "budget")
+ALERT_THRESHOLD: Final = Query(f"fraud_alert_threshold{{{WORKERS}}}", "partition {{partition}}")
 SCORES: Final = Query(f"sum by (le) (increase(fraud_score_bucket{{{WORKERS}}}[{RATE}]))", "{{le}}")
 
 # Models.

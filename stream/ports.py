@@ -22,6 +22,8 @@ class Tenure(NamedTuple):
     token: Token
     watermark: int
     """Offset of the last transaction whose effects are stored; -1 when none is."""
+    ledger: bytes = b""
+    """What is stored of the partition's alert budget; empty when nothing is."""
 
 
 class Loaded(NamedTuple):
@@ -59,7 +61,12 @@ class ScorerStore(Protocol):
         ...
 
     def commit(
-        self, tenure: Tenure, watermark: int, customers: Mapping[str, bytes], pending: Mapping[str, bytes]
+        self,
+        tenure: Tenure,
+        watermark: int,
+        customers: Mapping[str, bytes],
+        pending: Mapping[str, bytes],
+        ledger: bytes = b"",
     ) -> Tenure:
         """Write a batch's effects and its new `watermark` in one atomic step; all of it or nothing.
 
@@ -74,6 +81,8 @@ class ScorerStore(Protocol):
             redelivered: it then stays where it is.
         customers, pending
             New values by customer id and by transaction id.
+        ledger
+            New account of the alert budget; empty to leave what is stored.
 
         Returns
         -------

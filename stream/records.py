@@ -69,7 +69,7 @@ Decision = Literal["allow", "alert"]
 
 
 class Reason(Struct, frozen=True, kw_only=True, gc=False):
-    """One feature that moved a score upwards, for people."""
+    """One feature that moved a score upwards, for people; where none did, the one that did least against."""
 
     feature: str
     value: float
@@ -88,7 +88,13 @@ class Score(Struct, frozen=True, kw_only=True, gc=False):
     amount: Amount
     score: Annotated[float, Meta(ge=0, le=1, description="Probability of fraud.")]
     decision: Decision
-    threshold: Annotated[float, Meta(description="Scores at or above it are alerts.")]
+    threshold: Annotated[
+        float,
+        Meta(
+            description="This score was an alert if it reached it. It moves with the alert budget, or depends"
+            " on the amount; above 1, no score would have been one."
+        ),
+    ]
     model_version: Annotated[str, Meta(description="The champion that gave the score.")]
     snapshot: Annotated[int, Meta(ge=0, description="How far that model had learnt: its snapshot's number.")]
     feature_schema: Annotated[str, Meta(description="Identifies the names and order of `features`.")]
@@ -99,9 +105,9 @@ class Score(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Alert(Score, frozen=True, kw_only=True, gc=False):
-    """A score at or above the threshold, with its reasons. Keyed by ``customer_id`` on ``alerts``."""
+    """A score at or above its threshold, with its reasons. Keyed by ``customer_id`` on ``alerts``."""
 
-    reasons: tuple[Reason, ...]
+    reasons: Annotated[tuple[Reason, ...], Meta(description="At least one, the strongest first.")]
 
 
 class DeadLetterReason(StrEnum):

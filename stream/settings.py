@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from stream.errors import SettingsError
 
 Role = Literal["score", "learn", "all"]
+Decision = Literal["budget", "cost", "threshold"]
 
 
 class Settings(BaseSettings):
@@ -87,8 +88,43 @@ class Settings(BaseSettings):
         ),
     ] = "stop"
 
+    decision: Annotated[
+        Decision,
+        Field(
+            description="What makes a score an alert: budget (about so many a day), cost (a review wherever"
+            " it costs no more than the loss to be expected) or threshold (a fixed one)."
+        ),
+    ] = "budget"
+    alert_budget: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Alerts a day of event time over the whole stream, each partition its share; for"
+            " decisions by budget.",
+        ),
+    ] = 100.0
+    review_cost: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="What judging one alert costs, in units of the account's currency; for decisions by"
+            " cost.",
+        ),
+    ] = 5.0
+    loss_share: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of a fraud's amount that is lost; for decisions by cost."),
+    ] = 1.0
     alert_threshold: Annotated[
-        float, Field(gt=0, le=1, description="Scores at or above it are alerts (probability of fraud).")
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Scores at or above it are alerts (probability of fraud); with a budget only in the"
+            " first day of a partition or model.",
+        ),
     ] = 0.3
     champion: Annotated[str, Field(description="The recipe that serves first.")] = "ensemble"
     challengers: Annotated[

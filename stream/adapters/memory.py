@@ -76,7 +76,7 @@ class InMemoryStore:
         with self._lock:
             mine = self._partition(partition)
             mine.token += 1
-            return Tenure(partition, Token(mine.token), mine.watermark)
+            return Tenure(partition, Token(mine.token), mine.watermark, mine.ledger)
 
     def load(
         self,
@@ -97,7 +97,12 @@ class InMemoryStore:
             )
 
     def commit(
-        self, tenure: Tenure, watermark: int, customers: Mapping[str, bytes], pending: Mapping[str, bytes]
+        self,
+        tenure: Tenure,
+        watermark: int,
+        customers: Mapping[str, bytes],
+        pending: Mapping[str, bytes],
+        ledger: bytes = b"",
     ) -> Tenure:
         """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
         with self._lock:
@@ -105,7 +110,9 @@ class InMemoryStore:
             if tenure.token != mine.token:
                 raise fenced(f"partition {tenure.partition}", tenure.token, mine.token)
             ahead = watermark > tenure.watermark
-            committed = tenure._replace(watermark=max(watermark, tenure.watermark))
+            committed = tenure._replace(
+                watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
+            )
             if ahead and mine.watermark == watermark:
                 return committed
             if mine.watermark != tenure.watermark:
@@ -114,6 +121,7 @@ class InMemoryStore:
             mine.customers.put(customers, now)
             mine.pending.put(pending, now)
             mine.watermark = committed.watermark
+            mine.ledger = ledger or mine.ledger
             return committed
 
     def roster(self) -> bytes | None:
@@ -245,6 +253,7 @@ class _Partition:
     def __init__(self, pending_ttl: timedelta | None, state_ttl: timedelta | None) -> None:
         self.token = 0
         self.watermark = -1
+        self.ledger = b""
         self.customers: _Shelf[str] = _Shelf(state_ttl)
         self.pending: _Shelf[str] = _Shelf(pending_ttl)
 

@@ -169,7 +169,25 @@ class Metrics:
         "Records that could not be used, by the topic they came from (without its prefix) and the reason.",
         {"topic": _TOPICS, "reason": tuple(reason.value for reason in DeadLetterReason)},
     )
-    alerts = Entry(Counter, "fraud_alerts_total", "Transactions scored at or above the threshold.")
+    alerts = Entry(Counter, "fraud_alerts_total", "Transactions scored at or above their threshold.")
+    alert_budget = Entry(
+        Gauge,
+        "fraud_alert_budget",
+        "Alerts a day of event time that are wanted of a partition: its share of the alert budget.",
+        {"partition": None},
+    )
+    alerts_last_day = Entry(
+        Gauge,
+        "fraud_alerts_last_day",
+        "Alerts given by a partition in the last 24 whole hours of event time; only with a budget.",
+        {"partition": None},
+    )
+    alert_threshold = Entry(
+        Gauge,
+        "fraud_alert_threshold",
+        "Score that is an alert in a partition now, 0 to 1; 2 when none is; only with a budget.",
+        {"partition": None},
+    )
     scores = Entry(
         Histogram,
         "fraud_score",
@@ -258,13 +276,13 @@ class Metrics:
     model_precision = Entry(
         Gauge,
         "fraud_model_alert_precision",
-        "Frauds among what the model would have alerted on, over the same window, 0 to 1.",
+        "Frauds among the model's highest scores, as many as were alerted, over the same window, 0 to 1.",
         {"model": None},
     )
     model_recall = Entry(
         Gauge,
         "fraud_model_alert_recall",
-        "Share of the frauds that the model would have alerted on, over the same window, 0 to 1.",
+        "Share of the frauds that are among those, over the same window, 0 to 1.",
         {"model": None},
     )
     model_window = Entry(
@@ -322,6 +340,18 @@ class Metrics:
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)
             GCCollector(registry=self.registry)
+
+    def show_budget(self, partition: int, budget: float, last_day: int, threshold: float) -> None:
+        """Set what a partition may alert, did, and will."""
+        name = str(partition)
+        self.alert_budget.labels(name).set(budget)
+        self.alerts_last_day.labels(name).set(last_day)
+        self.alert_threshold.labels(name).set(threshold)
+
+    def forget_budgets(self) -> None:
+        """Stop exporting every partition's budget: others may have them now."""
+        for gauge in (self.alert_budget, self.alerts_last_day, self.alert_threshold):
+            gauge.clear()
 
     def forget_model(self, version: str) -> None:
         """Stop exporting a retired model's series, so that their number stays bounded."""

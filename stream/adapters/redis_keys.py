@@ -17,8 +17,8 @@ class PartitionKeys:
     Examples
     --------
     >>> keys = PartitionKeys("fraud", 3)
-    >>> keys.fence, keys.watermark
-    ('fraud:{3}:f', 'fraud:{3}:w')
+    >>> keys.fence, keys.watermark, keys.ledger
+    ('fraud:{3}:f', 'fraud:{3}:w', 'fraud:{3}:b')
     >>> keys.customers(["c1"]), keys.pending(["t1"])
     (['fraud:{3}:c:c1'], ['fraud:{3}:p:t1'])
     """
@@ -27,6 +27,7 @@ class PartitionKeys:
         base = f"{namespace}:{{{partition}}}"
         self.fence: Final = f"{base}:f"
         self.watermark: Final = f"{base}:w"
+        self.ledger: Final = f"{base}:b"
         self._customer = f"{base}:c:"
         self._pending = f"{base}:p:"
 

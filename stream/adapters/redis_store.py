@@ -96,8 +96,14 @@ class RedisStore:
     def take_partition(self, partition: int) -> Tenure:
         """Take a partition over; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, partition)
-        token, watermark = self._take(f"taking partition {partition}", keys.fence, keys.watermark)
-        return Tenure(partition, token, watermark)
+        with (
+            self._redis.doing(f"taking partition {partition}") as client,
+            client.pipeline(transaction=True) as pipe,
+        ):
+            pipe.incr(keys.fence)
+            pipe.mget([keys.watermark, keys.ledger])
+            token, (watermark, ledger) = pipe.execute()
+        return Tenure(partition, Token(token), _offset(watermark), ledger or b"")
 
     def load(
         self,
@@ -125,14 +131,22 @@ class RedisStore:
         )
 
     def commit(
-        self, tenure: Tenure, watermark: int, customers: Mapping[str, bytes], pending: Mapping[str, bytes]
+        self,
+        tenure: Tenure,
+        watermark: int,
+        customers: Mapping[str, bytes],
+        pending: Mapping[str, bytes],
+        ledger: bytes = b"",
     ) -> Tenure:
         """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, tenure.partition)
         answer = self._redis.run(
             self._scorer_commit,
             f"committing partition {tenure.partition} up to offset {watermark}",
-            [keys.fence, keys.watermark, *keys.customers([*customers]), *keys.pending([*pending])],
+            [
+                *(keys.fence, keys.watermark, keys.ledger),
+                *(*keys.customers([*customers]), *keys.pending([*pending])),
+            ],
             [
                 tenure.token,
                 tenure.watermark,
@@ -140,13 +154,16 @@ class RedisStore:
                 self._state_ttl_ms,
                 self._pending_ttl_ms,
                 len(customers),
+                ledger,
                 *customers.values(),
                 *pending.values(),
             ],
         )
         match answer:
             case [b"done"]:
-                return tenure._replace(watermark=max(watermark, tenure.watermark))
+                return tenure._replace(
+                    watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
+                )
             case [b"elsewhere", stored]:
                 raise elsewhere(tenure, int(stored))
             case _:
@@ -164,7 +181,14 @@ class RedisStore:
 
     def take_learner(self) -> tuple[Token, int]:
         """Take the learner's role over; see :class:`~stream.ports.LearnerStore`."""
-        return self._take("taking the learner's role", self._learner.fence, self._learner.watermark)
+        with (
+            self._redis.doing("taking the learner's role") as client,
+            client.pipeline(transaction=True) as pipe,
+        ):
+            pipe.incr(self._learner.fence)
+            pipe.get(self._learner.watermark)
+            token, watermark = pipe.execute()
+        return Token(token), _offset(watermark)
 
     def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
         """Find pending records in whichever partition; see :class:`~stream.ports.LearnerStore`."""
@@ -282,13 +306,6 @@ class RedisStore:
     def labels_done(self) -> int:
         """Return the offset of the last label stored, or -1."""
         return _offset(self._get("reading the learner's progress", self._learner.watermark))
-
-    def _take(self, what: str, fence: str, watermark: str) -> tuple[Token, int]:
-        with self._redis.doing(what) as client, client.pipeline(transaction=True) as pipe:
-            pipe.incr(fence)
-            pipe.get(watermark)
-            token, stored = pipe.execute()
-        return Token(token), _offset(stored)
 
     def _get(self, what: str, key: str) -> bytes | None:
         with self._redis.doing(what) as client:

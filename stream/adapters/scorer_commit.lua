@@ -1,8 +1,8 @@
 -- Writes a record batch's effects and its watermark: all of it, or nothing.
 --
--- KEYS  fence, watermark, a key for each customer, a key for each pending record
+-- KEYS  fence, watermark, ledger, a key for each customer, a key for each pending record
 -- ARGV  token, watermark expected, watermark to set, TTL of customers (ms), TTL of pending records (ms),
---       number of customers, a value for each of those keys
+--       number of customers, a value for the ledger (empty: it stays) and each key after it
 -- Returns {'done'}, {'fenced', fence} or {'elsewhere', watermark}.
 
 local call, keys, args = redis.call, KEYS, ARGV
@@ -18,8 +18,9 @@ if stored ~= args[2] then
 end
 
 local state_ttl, pending_ttl = args[4], args[5]
-local last_customer = 2 + args[6]
-for i = 3, last_customer do call('SET', keys[i], args[i + 4], 'PX', state_ttl) end
+if args[7] ~= '' then call('SET', keys[3], args[7]) end
+local last_customer = 3 + args[6]
+for i = 4, last_customer do call('SET', keys[i], args[i + 4], 'PX', state_ttl) end
 for i = last_customer + 1, #keys do call('SET', keys[i], args[i + 4], 'PX', pending_ttl) end
 if ahead then call('SET', keys[2], args[3]) end
 return {'done'}

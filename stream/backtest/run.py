@@ -75,12 +75,13 @@ class Backtest:
         )
         topics = TopicNames.of(settings)
         waits = Waits.alike(Patience(threading.Event(), lambda _: None))
-        # One partition: customers do not meet, so how they are spread changes nothing.
-        policy = LearnerPolicy.of(settings.model_copy(update={"partitions": 1}))
-        self._scorer = ScorerRole(
-            store, _Nowhere(), topics, self._clock, ScorerPolicy.of(settings), None, waits
+        # One partition: customers do not meet, so how they are spread changes no score. The alert budget
+        # has one threshold then, where every partition of a deployment finds its own.
+        alone = settings.model_copy(update={"partitions": 1})
+        self._scorer = ScorerRole(store, _Nowhere(), topics, self._clock, ScorerPolicy.of(alone), None, waits)
+        self._learner = LearnerRole(
+            store, _Nowhere(), topics, self._clock, LearnerPolicy.of(alone), None, waits
         )
-        self._learner = LearnerRole(store, _Nowhere(), topics, self._clock, policy, None, waits)
         self._on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None
         self._offsets = {"transactions": 0, "labels": 0}
         self.summary = BacktestSummary()

@@ -58,12 +58,13 @@ def demo(
     from stream.demo.plan import DEFAULT_TRANSACTIONS, Plan  # noqa: PLC0415
     from stream.demo.run import DemoOptions, run_demo  # noqa: PLC0415
 
+    plan = Plan.of(transactions or DEFAULT_TRANSACTIONS, scenario, seed)
     settings = load_settings(broker=broker, redis=redis)
+    if "alert_budget" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"alert_budget": plan.alert_budget})
     console = Console()
     live = console.is_terminal and not console.is_dumb_terminal if plain is None else not plain
-    options = DemoOptions(
-        plan=Plan.of(transactions or DEFAULT_TRANSACTIONS, scenario, seed), live=live, summary=summary
-    )
+    options = DemoOptions(plan=plan, live=live, summary=summary)
     try:
         code = run_demo(options, settings, os.environ, console)
     except DemoError as error:

@@ -11,6 +11,8 @@ _DAYS: Final = 120
 _PER_CUSTOMER_AND_DAY: Final = 2
 """What the simulator's customers do on average."""
 _FEWEST_CUSTOMERS: Final = 20
+_FRAUD_SHARE: Final = 0.01
+"""About what the simulator makes: the demo's analysts have time for as many alerts as there are frauds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class Plan:
     """Counted from 0: when fraud changes, or first changes; None when it does not."""
     scenario: str
     seed: int
+    alert_budget: float
+    """Alerts a day."""
     label_delay: str = "3d"
     label_cadence: str = "1d"
     bad_records: float = 0.0005
@@ -59,6 +63,7 @@ class Plan:
             terminals=2 * customers,
             days=days,
             change_day=None if parts is None else max(1, days // parts),
+            alert_budget=_FRAUD_SHARE * transactions / days,
             scenario=scenario,
             seed=seed,
         )

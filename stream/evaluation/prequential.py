@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.evaluation.ranking import average_precision, log_loss
+from stream.evaluation.ranking import average_precision, caught_among_top, log_loss
 
 
 class Quality(NamedTuple):
@@ -19,9 +19,9 @@ class Quality(NamedTuple):
     average_precision: float
     log_loss: float
     precision: float
-    """Share of frauds among the scores at or above the threshold; nan without any."""
+    """Share of frauds among the model's highest scores, as many as were alerted; nan without any alert."""
     recall: float
-    """Share of the frauds that scored at or above the threshold; nan without any fraud."""
+    """Share of the frauds that are among those; nan without any fraud."""
     labels: int
     frauds: int
 
@@ -39,6 +39,9 @@ class PrequentialWindow:
 
     Memory is 8 bytes per label and model plus about 150 per label. Adding costs about a microsecond.
 
+    Thresholds move, and those of models differ. What compares them is an equal number of alerts: each model
+    is judged on its highest scores, as many as alerts were given in the window, whoever gave them.
+
     Parameters
     ----------
     capacity
@@ -48,8 +51,8 @@ class PrequentialWindow:
     --------
     >>> window = PrequentialWindow(capacity=3)
     >>> for n, (fraud, score) in enumerate([(True, 0.9), (False, 0.2), (True, 0.1)]):
-    ...     window.add(f"t{n}", fraud, {"logistic-1": score})
-    >>> quality = window.quality("logistic-1", threshold=0.5)
+    ...     window.add(f"t{n}", fraud, {"logistic-1": score}, alerted=score > 0.5)
+    >>> quality = window.quality("logistic-1")
     >>> quality.recall, quality.precision, quality.frauds
     (0.5, 1.0, 2)
     """
@@ -59,12 +62,15 @@ class PrequentialWindow:
         self.added = 0
         """Labels added since the beginning; the position of the next one."""
         self._is_fraud = np.zeros(capacity, dtype=np.bool_)
+        self._alerted = np.zeros(capacity, dtype=np.bool_)
         self._scores: dict[str, NDArray[np.float64]] = {}
         self._ids: list[str | None] = [None] * capacity
         self._rows: dict[str, int] = {}
 
-    def add(self, transaction_id: str, is_fraud: bool, scores: Mapping[str, float]) -> None:
-        """Add a matured transaction with the scores of the models that judged it."""
+    def add(
+        self, transaction_id: str, is_fraud: bool, scores: Mapping[str, float], *, alerted: bool = False
+    ) -> None:
+        """Add a matured transaction with the scores of the models that judged it, and what was decided."""
         row = self.added % self.capacity
         oldest = self._ids[row]
         if oldest is not None and self._rows.get(oldest) == row:
@@ -72,6 +78,7 @@ class PrequentialWindow:
         self._ids[row] = transaction_id
         self._rows[transaction_id] = row
         self._is_fraud[row] = is_fraud
+        self._alerted[row] = alerted
         for version in scores:
             if version not in self._scores:
                 self._scores[version] = np.full(self.capacity, np.nan)
@@ -91,20 +98,19 @@ class PrequentialWindow:
         """Drop a retired model's scores."""
         self._scores.pop(version, None)
 
-    def quality(self, version: str, threshold: float) -> Quality:
+    def quality(self, version: str) -> Quality:
         """Judge one model on those transactions of the window that it scored."""
         column = self._scores.get(version)
         if column is None:
             return Quality(np.nan, np.nan, np.nan, np.nan, 0, 0)
         scored = ~np.isnan(column)
         is_fraud, score = self._is_fraud[scored], column[scored]
-        alerted = score >= threshold
-        frauds = int(is_fraud.sum())
-        caught = int((is_fraud & alerted).sum())
+        alerts, frauds = int(self._alerted[scored].sum()), int(is_fraud.sum())
+        caught = caught_among_top(is_fraud, score, alerts)
         return Quality(
             average_precision(is_fraud, score),
             log_loss(is_fraud, score),
-            caught / int(alerted.sum()) if alerted.any() else np.nan,
+            caught / alerts if alerts else np.nan,
             caught / frauds if frauds else np.nan,
             len(score),
             frauds,

@@ -38,6 +38,31 @@ def average_precision(is_fraud: NDArray[np.bool_], score: NDArray[np.float64]) -
     return float(np.sum(np.diff(caught[ends], prepend=0) * precision) / frauds)
 
 
+def caught_among_top(is_fraud: NDArray[np.bool_], score: NDArray[np.float64], top: int) -> float:
+    """Return how many frauds are among the `top` highest scores.
+
+    Parameters
+    ----------
+    is_fraud, score
+        Shape (n,), any order. Of equal scores at the edge, as many as fit are taken at random, and the number
+        is the one to be expected.
+    top
+        From 0 to n.
+
+    Examples
+    --------
+    >>> y = np.array([True, True, False, False])
+    >>> caught_among_top(y, np.array([0.9, 0.5, 0.5, 0.1]), 2)  # the first, and one of the two in the middle
+    1.5
+    """
+    if not top:
+        return 0.0
+    edge = np.partition(score, len(score) - top)[len(score) - top]
+    above, tied = score > edge, score == edge
+    fit = (top - int(above.sum())) / int(tied.sum())
+    return int((is_fraud & above).sum()) + fit * int((is_fraud & tied).sum())
+
+
 def log_loss(is_fraud: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
     """Mean of -ln(probability given to what happened), in nats; probabilities kept 1e-15 from 0 and 1.
 

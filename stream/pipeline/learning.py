@@ -13,6 +13,7 @@ from stream.features.catalogue import FEATURE_NAMES
 from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
 from stream.models.compiled import CompiledModel
 from stream.models.online import View
+from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
 from stream.records import Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
@@ -35,8 +36,6 @@ class LearningPolicy:
     most_models: int = 4
     """Models at a time, with those born on drift."""
     seed: int = 7
-    threshold: float = 0.3
-    """Scores at or above it are alerts."""
     window_labels: int = 20_000
     """Matured labels that models are judged on."""
     snapshot_labels: int = 500
@@ -125,7 +124,7 @@ class Learner:
         recipes = (policy.champion, *policy.challengers)
         self.field = Field(recipes, FEATURE_NAMES, policy.seed, policy.most_models)
         self.window = PrequentialWindow(policy.window_labels)
-        self.case = Case(policy.swap, policy.threshold)
+        self.case = Case(policy.swap)
         self.offset = -1
         """Offset of the last label taken in."""
         self.label_time = 0
@@ -225,18 +224,18 @@ class Learner:
 
     def quality(self) -> dict[str, Quality]:
         """Judge every contender over the window; about 3 ms for each."""
-        return {
-            version: self.window.quality(version, self.policy.threshold) for version in self.field.contenders
-        }
+        return {version: self.window.quality(version) for version in self.field.contenders}
 
     def _judge(self, label: Label, pending: Pending, events: list[ModelEvent], now_ms: int) -> None:
         scores = dict(zip(pending.models, pending.scores, strict=True))
         known = {version: score for version, score in scores.items() if version in self.field.contenders}
-        self.window.add(label.transaction_id, label.is_fraud, known)
+        self.window.add(label.transaction_id, label.is_fraud, known, alerted=pending.decision == "alert")
         champion = self.field.champion
         if champion not in known:
             return
-        drift = self.case.observe(label.is_fraud, known[champion], self.window.added)
+        # Under another champion the threshold was that one's: what was alerted then says nothing of this one.
+        threshold = pending.threshold if pending.models[0] == champion else NOBODY
+        drift = self.case.observe(label.is_fraud, known[champion], threshold, self.window.added)
         if drift is not None:
             self._on_drift(drift, events, now_ms)
 

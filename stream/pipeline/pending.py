@@ -30,13 +30,14 @@ class Pending(Struct, array_like=True, frozen=True, gc=False):
     """Their scores, in the same order."""
     snapshot: int
     threshold: float
+    """The champion's score is an alert if it reaches this; above 1, none would have."""
     event_time: int
     amount: float
     customer_id: str
     terminal_id: str
     scored_at: int
     reasons: tuple[tuple[str, float, float, str], ...] = ()
-    """Of an alert: feature, value, contribution, text."""
+    """Of an alert, at least one: feature, value, contribution, text."""
 
     @property
     def vector(self) -> NDArray[np.float32]:

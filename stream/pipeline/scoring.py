@@ -13,6 +13,7 @@ from stream.features.customer import CustomerState, observe
 from stream.features.risk import NO_CUSTOMER_RISK, NO_TERMINAL_RISK, RiskRecord, customer_risk, terminal_risk
 from stream.features.words import say
 from stream.models.compiled import CompiledModel
+from stream.pipeline.decision import Asked, Decider
 from stream.pipeline.pending import LAYOUT, Pending
 from stream.records import Transaction
 
@@ -57,7 +58,7 @@ def score_batch(
     transactions: Sequence[Transaction],
     state: BatchState,
     models: Sequence[Served],
-    threshold: float,
+    decider: Decider,
     now_ms: int,
 ) -> ScoredBatch:
     """Score a batch of transactions of one partition.
@@ -70,8 +71,8 @@ def score_batch(
         What is known; see :class:`BatchState` for what is changed in place.
     models
         The champion first; every one scores every transaction.
-    threshold
-        The champion's scores at or above it are alerts.
+    decider
+        Tells the partition's alerts by the champion's scores; what it remembers is changed in place, too.
     now_ms
         The present, milliseconds since 1970: goes into ``scored_at``.
 
@@ -101,7 +102,7 @@ def score_batch(
             changed[transaction.customer_id] = customer
         rows.append(_row(transaction, customer, state))
     features = np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURE_NAMES))
-    judged = _judge(list(fresh.values()), features, models, threshold, now_ms)
+    judged = _judge(list(fresh.values()), features, models, decider, state.done, now_ms)
     scored = dict(zip(fresh, judged, strict=True))
     answers = [
         (t.transaction_id, state.pending.get(t.transaction_id) or scored[t.transaction_id])
@@ -128,7 +129,8 @@ def _judge(
     transactions: Sequence[Transaction],
     features: NDArray[np.float32],
     models: Sequence[Served],
-    threshold: float,
+    decider: Decider,
+    done: frozenset[str],
     now_ms: int,
 ) -> list[Pending]:
     if not transactions:
@@ -137,7 +139,15 @@ def _judge(
     scores = np.column_stack([served.model.predict(x) for served in models])
     versions = tuple(served.version for served in models)
     champion = models[0]
-    alerts = np.flatnonzero(scores[:, 0] >= threshold)
+    asked = Asked(
+        np.array([t.event_time for t in transactions]),
+        np.array([t.amount for t in transactions]),
+        scores,
+        versions,
+        np.array([t.transaction_id not in done for t in transactions]),
+    )
+    thresholds = decider.thresholds(asked)
+    alerts = np.flatnonzero(scores[:, 0] >= thresholds)
     reasons = dict(zip(alerts.tolist(), _reasons(x[alerts], champion.model), strict=True))
     packed = features.astype("<f4", copy=False)
     return [
@@ -156,17 +166,24 @@ def _judge(
             now_ms,
             reasons.get(n, ()),
         )
-        for n, (transaction, row) in enumerate(zip(transactions, scores.tolist(), strict=True))
+        for n, (transaction, row, threshold) in enumerate(
+            zip(transactions, scores.tolist(), thresholds.tolist(), strict=True)
+        )
     ]
 
 
 def _reasons(x: NDArray[np.float64], model: CompiledModel) -> list[tuple[tuple[str, float, float, str], ...]]:
-    """Name for each row the features that pushed its score up most."""
+    """Name for each row the features that pushed its score up most.
+
+    Where none did, as with a model that says the same to everybody, the one that pushed it down least.
+    """
     if not len(x):
         return []
     reasons = []
     for values, pushes in zip(x.tolist(), model.contributions(x).tolist(), strict=True):
         row = dict(zip(FEATURE_NAMES, values, strict=True))
-        strongest = sorted(zip(pushes, FEATURE_NAMES, strict=True), reverse=True)[:REASONS]
-        reasons.append(tuple((name, row[name], push, say(name, row)) for push, name in strongest if push > 0))
+        # Stable: of equal pushes, the first of the catalogue.
+        ranked = sorted(zip(FEATURE_NAMES, pushes, strict=True), key=lambda pair: -pair[1])
+        strongest = [(name, push) for name, push in ranked[:REASONS] if push > 0] or ranked[:1]
+        reasons.append(tuple((name, row[name], push, say(name, row)) for name, push in strongest))
     return reasons

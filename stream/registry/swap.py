@@ -57,13 +57,10 @@ class Case:
     ----------
     policy
         When to suspect, and for how long.
-    threshold
-        Scores at or above it are alerts.
     """
 
-    def __init__(self, policy: SwapPolicy, threshold: float) -> None:
+    def __init__(self, policy: SwapPolicy) -> None:
         self._policy = policy
-        self._threshold = threshold
         self._detector = PerformanceDetector(policy.detector)
         self._drift: Drift | None = None
         self._since = 0
@@ -75,17 +72,19 @@ class Case:
         """Where the case stands."""
         return "serving" if self._drift is None else "evaluating"
 
-    def observe(self, is_fraud: bool, score: float, labels: int) -> Drift | None:
+    def observe(self, is_fraud: bool, score: float, threshold: float, labels: int) -> Drift | None:
         """Feed the champion's score on a matured label; return the drift that opens a case, if one does.
 
         Parameters
         ----------
         is_fraud, score
             The verdict and what the champion had said.
+        threshold
+            The score was an alert if it reached it.
         labels
             How many labels the prequential window has taken in so far.
         """
-        drift = self._detector.update(is_fraud, score, self._threshold)
+        drift = self._detector.update(is_fraud, score, threshold)
         if drift is None or self._drift is not None or labels < self._quiet_until:
             return None
         self._drift, self._opened = drift, labels

@@ -65,7 +65,6 @@ class LearnerPolicy:
                 champion=settings.champion,
                 challengers=settings.challengers,
                 seed=settings.seed,
-                threshold=settings.alert_threshold,
                 snapshot_labels=settings.snapshot_labels,
             ),
             partitions=settings.partitions,

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
@@ -12,6 +12,8 @@ from stream.errors import FencedError, InfrastructureError, OffsetGapError, Snap
 from stream.features.catalogue import SCHEMA
 from stream.features.customer import CustomerState, pack_customer, unpack_customer
 from stream.features.risk import unpack_risk
+from stream.pipeline.budget import Ledger
+from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
 from stream.pipeline.pending import Pending, pack_pending, score_record, unpack_pending
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
@@ -30,8 +32,16 @@ _ROSTER_TRIES: Final = 5
 class ScorerPolicy:
     """How a scorer decides and what it keeps."""
 
+    decision: Literal["budget", "cost", "threshold"] = "budget"
+    """What makes a score an alert."""
     threshold: float = 0.3
-    """Scores at or above it are alerts."""
+    """Scores at or above it are alerts; with a budget only in a partition's or model's first day."""
+    alert_budget: float = 25.0
+    """Alerts a day, of each partition."""
+    review_cost: float = 5.0
+    """Of judging one alert, currency units."""
+    loss_share: float = 1.0
+    """Share of a fraud's amount that is lost."""
     customer_cache: int = 100_000
     """Customers kept in memory, over all partitions."""
     skip_gaps: bool = False
@@ -41,15 +51,30 @@ class ScorerPolicy:
     def of(cls, settings: Settings) -> "ScorerPolicy":
         """Return what `settings` ask for."""
         return cls(
+            decision=settings.decision,
             threshold=settings.alert_threshold,
+            alert_budget=settings.alert_budget / settings.partitions,
+            review_cost=settings.review_cost,
+            loss_share=settings.loss_share,
             customer_cache=settings.customer_cache,
             skip_gaps=settings.offset_gap == "skip",
         )
+
+    def decider(self) -> Decider:
+        """Return what decides for one partition, with nothing remembered."""
+        match self.decision:
+            case "budget":
+                return Ledger(self.alert_budget, self.threshold)
+            case "cost":
+                return ByCost(self.review_cost, self.loss_share)
+            case "threshold":
+                return ByThreshold(self.threshold)
 
 
 class ScorerReport(NamedTuple):
     """What a record batch led to, for metrics and logs."""
 
+    partition: int
     records: int
     pendings: dict[str, Pending]
     """Transactions scored for the first time."""
@@ -63,6 +88,8 @@ class ScorerReport(NamedTuple):
     """Records that were lost before this batch; 0 but for a policy that skips gaps."""
     timestamps: list[int]
     """The broker's times of the records that were scored, in milliseconds."""
+    spent: Spent | None
+    """How the partition stands with its alert budget; None without one."""
     stages: dict[str, float]
     """Seconds spent in each stage."""
 
@@ -70,6 +97,7 @@ class ScorerReport(NamedTuple):
 @dataclass
 class _Partition:
     tenure: Tenure
+    decider: Decider
     cache: dict[str, CustomerState] = field(default_factory=dict)
 
 
@@ -122,7 +150,9 @@ class ScorerRole:
     def assign(self, partition: int) -> Tenure:
         """Take a partition over, fencing off whoever had it."""
         tenure = self._waits.redis(self._store.take_partition, partition)
-        self._partitions[partition] = _Partition(tenure)
+        decider = self._policy.decider()
+        decider.unpack(tenure.ledger)
+        self._partitions[partition] = _Partition(tenure, decider)
         return tenure
 
     def revoke(self, partition: int) -> None:
@@ -158,7 +188,7 @@ class ScorerRole:
         )
         state = self._load(owned, decoded, done)
         watch.lap("load")
-        scored = score_batch(decoded.records, state, self.models, self._policy.threshold, self._clock())
+        scored = score_batch(decoded.records, state, self.models, owned.decider, self._clock())
         watch.lap("compute")
         try:
             self._commit(owned, batch[-1].offset, state, scored)
@@ -169,6 +199,7 @@ class ScorerRole:
         alerts = self._emit(scored, decoded)
         watch.lap("emit")
         return ScorerReport(
+            number,
             len(batch),
             scored.new,
             len(done),
@@ -177,6 +208,7 @@ class ScorerRole:
             decoded.dead_letters,
             gap,
             [place.timestamp for place in decoded.places],
+            owned.decider.spent,
             watch.laps,
         )
 
@@ -263,7 +295,9 @@ class ScorerRole:
     def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
         customers = {name: pack_customer(state) for name, state in scored.customers.items()}
         pending = {name: pack_pending(record) for name, record in scored.new.items()}
-        owned.tenure = self._waits.redis(self._store.commit, owned.tenure, watermark, customers, pending)
+        owned.tenure = self._waits.redis(
+            self._store.commit, owned.tenure, watermark, customers, pending, owned.decider.pack()
+        )
         owned.cache |= state.customers
         share = self._policy.customer_cache // max(1, len(self._partitions))
         excess = len(owned.cache) - share

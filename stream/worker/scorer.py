@@ -33,6 +33,7 @@ class ScorerHost(Host):
         """Take the assigned partitions over, those held before included: they are read anew."""
         for partition in self.role.partitions:
             self.role.revoke(partition)
+        self.metrics.forget_budgets()
         for partition in partitions:
             self.role.assign(partition)
 
@@ -51,6 +52,8 @@ class ScorerHost(Host):
         metrics.transactions.labels("duplicate").inc(report.duplicates)
         metrics.transactions.labels("dead_letter").inc(len(report.dead_letters))
         metrics.alerts.inc(report.alerts)
+        if report.spent is not None:
+            metrics.show_budget(report.partition, *report.spent)
         for letter in report.dead_letters:
             metrics.dead_letters.labels("transactions", letter.reason.value).inc()
         if report.gap:

@@ -36,7 +36,8 @@ def test_killed_workers_lose_nothing_and_end_where_an_uninterrupted_run_ends(
 ) -> None:
     labelled, unlabelled = transactions(3_000, "a"), transactions(6_000, "b")
     known = labels(labelled)
-    with Pipeline(deploy(**FAST)) as pipeline:
+    # The run that it is compared with has one partition: by budget, it would alert on others.
+    with Pipeline(deploy(decision="threshold", **FAST)) as pipeline:
         scorer, learner = (worker(pipeline.settings, role, timeout=None) for role in ("score", "learn"))
         pipeline.publish(labelled)
         pipeline.await_scored(3_000)

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import pytest
 
+from stream.embedded import EmbeddedBroker
 from stream.records import ModelEvent, Record
 from stream.settings import Settings
 from tests.services.backtested import assert_backtest_agrees
@@ -35,22 +36,28 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.service("redis")
-def test_a_held_replay_is_scored_as_a_backtest_of_the_same_file(
-    embedded_broker: str, redis_url: str, worker: Start, file: Path
+def test_a_held_replay_is_scored_and_decided_as_a_backtest_of_the_same_file(
+    redis_url: str, worker: Start, file: Path
 ) -> None:
-    settings = Settings(broker=embedded_broker, redis=redis_url, **STEADY)
-    with Pipeline(settings) as pipeline:
-        worker(settings, "all")
-        _replay(settings, file)
-        summary = assert_backtest_agrees(settings, file, HALF_A_DAY, HALF_A_DAY, pipeline.scores())
+    # A backtest has one partition, and a budget has a threshold in each.
+    with EmbeddedBroker(partitions=1) as broker:
+        settings = Settings(broker=broker.bootstrap, redis=redis_url, partitions=1, alert_budget=30, **STEADY)
+        with Pipeline(settings) as pipeline:
+            worker(settings, "all")
+            _replay(settings, file)
+            answers = pipeline.scores()
+            summary = assert_backtest_agrees(settings, file, HALF_A_DAY, HALF_A_DAY, answers)
     assert summary.swaps, "nothing to agree on"
+    thresholds = {decode_score(answer).threshold for [answer] in answers.values()}
+    assert len(thresholds) > 100, "the threshold did not follow the stream"
+    assert summary.alerts
 
 
 @pytest.mark.service("redis")
 def test_two_scorers_serve_the_new_champion_from_one_transaction_to_the_next(
     topics: Deploy, worker: Start, file: Path
 ) -> None:
-    settings = topics(**STEADY)
+    settings = topics(decision="threshold", **STEADY)
     with Pipeline(settings) as pipeline:
         learner, *scorers = (worker(settings, role, timeout=None) for role in ("learn", "score", "score"))
         eventually(lambda: all(one.is_ready() for one in scorers), 40, "two scorers")

@@ -65,6 +65,7 @@ def work(metrics: Metrics, step: int) -> None:
     metrics.transactions.labels("scored").inc(500)
     metrics.transactions.labels("redelivered").inc(2)
     metrics.alerts.inc(3)
+    metrics.show_budget(0, 100.0, 97, 0.2)
     observe_many(metrics.scores, random.beta(1, 50, 500))
     observe_many(metrics.scoring_latency, random.lognormal(-4.5, 0.5, 500))
     observe_many(metrics.label_delay, random.exponential(5 * 86_400, 40))

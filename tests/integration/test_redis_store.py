@@ -54,10 +54,11 @@ class TestFormat:
     """The golden keys and values of docs/redis-format.md, read as another client would read them."""
 
     def test_what_a_scorer_writes(self, store: RedisStore, client: Any) -> None:
-        store.commit(store.take_partition(3), 41, {"c1": b"\x93state"}, {"t1": b"\x9drecord"})
+        store.commit(store.take_partition(3), 41, {"c1": b"\x93state"}, {"t1": b"\x9drecord"}, b"\x9dledger")
         assert _strings(client) == {
             b"fraud:{3}:f": b"1",
             b"fraud:{3}:w": b"41",
+            b"fraud:{3}:b": b"\x9dledger",
             b"fraud:{3}:c:c1": b"\x93state",
             b"fraud:{3}:p:t1": b"\x9drecord",
         }
@@ -95,7 +96,7 @@ class TestFormat:
         }
 
     def test_only_what_grows_expires(self, store: RedisStore, client: Any) -> None:
-        store.commit(store.take_partition(3), 41, {"c1": b"state"}, {"t1": b"record"})
+        store.commit(store.take_partition(3), 41, {"c1": b"state"}, {"t1": b"record"}, b"ledger")
         token, _ = store.take_learner()
         store.commit_labels(
             token, 9, {("terminal", "x"): b"shop", ("customer", "x"): b"person"}, {"t1": b"v"}

@@ -137,6 +137,28 @@ class TestScorer:
         assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0)
         assert store.find_pending([*pending], 1) == pending
 
+    def test_a_ledger_is_kept_with_the_commit_that_brought_it(self, store: Store) -> None:
+        tenure = store.take_partition(1)
+        assert tenure.ledger == b""
+        tenure = store.commit(tenure, 499, {"c1": b"one"}, {"t1": b"first"}, b"\x00ledger\xff")
+        assert tenure.ledger == b"\x00ledger\xff"
+        tenure = store.commit(tenure, 999, {}, {})
+        assert tenure.ledger == store.take_partition(1).ledger == b"\x00ledger\xff"
+        assert store.take_partition(0).ledger == b""
+        assert store.load(1, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0)
+
+    def test_a_ledger_is_not_written_by_a_repeated_or_refused_commit(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        store.commit(tenure, 7, {}, {}, b"first")
+        store.commit(tenure, 7, {}, {}, b"repeated")
+        successor = store.take_partition(0)
+        assert successor.ledger == b"first"
+        with pytest.raises(FencedError):
+            store.commit(tenure, 9, {}, {}, b"zombie")
+        with pytest.raises(FencedError):
+            store.commit(successor._replace(watermark=8), 9, {}, {}, b"from beyond")
+        assert store.take_partition(0).ledger == b"first"
+
     def test_a_commit_moves_the_watermark(self, store: Store) -> None:
         tenure = store.commit(store.take_partition(1), 499, {}, {})
         assert tenure.watermark == 499
@@ -389,7 +411,7 @@ def test_what_is_not_written_any_more_is_forgotten_in_its_time(open_store: OpenS
 
 
 class _Worker:
-    """A scorer reduced to its bookkeeping: it counts each customer's transactions."""
+    """A scorer reduced to its bookkeeping: it counts each customer's transactions, and all of them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -400,13 +422,14 @@ class _Worker:
         new = [(offset, log[offset]) for offset in range(start, stop) if offset > self.tenure.watermark]
         stored = self.store.load(0, [customer for _, customer in new], [], []).customers
         counts = {customer: int(stored.get(customer, b"0")) for _, customer in new}
+        ledger = b"%d" % (int(self.tenure.ledger or b"0") + len(new))
         for _, customer in new:
             counts[customer] += 1
         states = {customer: b"%d" % number for customer, number in counts.items()}
         pending = {f"t{offset}": customer.encode() for offset, customer in new}
         tenure = self.tenure
         for _ in range(1 + answers_lost):
-            self.tenure = self.store.commit(tenure, stop - 1, states, pending)
+            self.tenure = self.store.commit(tenure, stop - 1, states, pending, ledger)
 
 
 @EXAMPLES
@@ -437,6 +460,7 @@ def test_every_transaction_counts_once_whatever_is_killed_repeated_or_redelivere
         f"t{i}": customer.encode() for i, customer in enumerate(log)
     }
     assert store.transactions_done(1) == {0: len(log) - 1}
+    assert store.take_partition(0).ledger == b"%d" % len(log)
 
 
 SMALL_IDS = st.sampled_from(["a", "b", "c"])
@@ -452,6 +476,7 @@ OPERATIONS = st.one_of(
         st.integers(-2, 4),
         st.dictionaries(SMALL_IDS, VALUES),
         st.dictionaries(SMALL_IDS, VALUES),
+        VALUES,
     ),
     st.tuples(st.just("take_learner")),
     st.tuples(
@@ -486,9 +511,12 @@ class _Client:
         self.tenures.append(self.store.take_partition(partition))
         return self.tenures[-1]
 
-    def commit(self, turn: int, step: int, customers: dict[str, bytes], pending: dict[str, bytes]) -> Tenure:
+    def commit(
+        self, turn: int, step: int, customers: dict[str, bytes], pending: dict[str, bytes], ledger: bytes
+    ) -> Tenure:
         tenure = self.tenures[-1 - turn % len(self.tenures)]
-        self.tenures.append(self.store.commit(tenure, max(0, tenure.watermark + step), customers, pending))
+        watermark = max(0, tenure.watermark + step)
+        self.tenures.append(self.store.commit(tenure, watermark, customers, pending, ledger))
         return self.tenures[-1]
 
     def take_learner(self) -> tuple[Token, int]:

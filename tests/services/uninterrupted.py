@@ -33,10 +33,12 @@ class Uninterrupted:
     def __init__(self, settings: Settings) -> None:
         self.store = InMemoryStore()
         topics, waits = TopicNames(), Waits.alike(Patience(threading.Event(), lambda _: None))
-        policy = LearnerPolicy.of(settings.model_copy(update={"partitions": 1}))
-        self._learner = LearnerRole(self.store, InMemoryEmitter(), topics, wall_clock, policy, None, waits)
+        alone = settings.model_copy(update={"partitions": 1})
+        self._learner = LearnerRole(
+            self.store, InMemoryEmitter(), topics, wall_clock, LearnerPolicy.of(alone), None, waits
+        )
         self._scorer = ScorerRole(
-            self.store, InMemoryEmitter(), topics, wall_clock, ScorerPolicy.of(settings), None, waits
+            self.store, InMemoryEmitter(), topics, wall_clock, ScorerPolicy.of(alone), None, waits
         )
         self._learner.start()
         self._scorer.assign(0)

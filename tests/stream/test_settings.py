@@ -22,6 +22,12 @@ def test_an_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
     [
         ("FRAUD_PARTITIONS", "many", "FRAUD_PARTITIONS=many"),
         ("FRAUD_ALERT_THRESHOLD", "0", "greater than 0"),
+        ("FRAUD_DECISION", "chance", "'budget', 'cost' or 'threshold'"),
+        ("FRAUD_ALERT_BUDGET", "0", "greater than 0"),
+        ("FRAUD_ALERT_BUDGET", "inf", "finite number"),
+        ("FRAUD_REVIEW_COST", "-1", "greater than 0"),
+        ("FRAUD_REVIEW_COST", "nan", "finite number"),
+        ("FRAUD_LOSS_SHARE", "1.5", "less than or equal to 1"),
         ("FRAUD_BROKER", "localhost", "not HOST:PORT"),
         ("FRAUD_ROLE", "both", "'score', 'learn' or 'all'"),
         ("FRAUD_NAMESPACE", "Ö", "FRAUD_NAMESPACE"),
@@ -47,3 +53,7 @@ def test_the_signing_key_is_in_no_text() -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_settings_of_another_way_to_decide_are_no_trouble() -> None:
+    assert load_settings(decision="budget", review_cost=3.0).review_cost == 3.0

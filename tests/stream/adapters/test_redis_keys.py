@@ -13,7 +13,7 @@ IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max
 @given(namespace=NAMESPACES, partition=st.integers(0, 1023), ids=IDS)
 def test_all_that_a_partition_writes_lies_in_one_slot(namespace: str, partition: int, ids: list[str]) -> None:
     keys = PartitionKeys(namespace, partition)
-    written = [keys.fence, keys.watermark, *keys.customers(ids), *keys.pending(ids)]
+    written = [keys.fence, keys.watermark, keys.ledger, *keys.customers(ids), *keys.pending(ids)]
     assert {key_slot(key.encode()) for key in written} == {key_slot(b"%d" % partition)}
 
 
@@ -44,7 +44,7 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
     ]
     for partition in (0, 1, 11):
         keys = PartitionKeys("fraud", partition)
-        written += [keys.fence, keys.watermark, *keys.customers(ids), *keys.pending(ids)]
+        written += [keys.fence, keys.watermark, keys.ledger, *keys.customers(ids), *keys.pending(ids)]
     assert len(written) == len(set(written))
 
 
@@ -53,6 +53,7 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
     [
         (PartitionKeys("fraud", 0).fence, "fraud:{0}:f"),
         (PartitionKeys("fraud", 0).watermark, "fraud:{0}:w"),
+        (PartitionKeys("fraud", 0).ledger, "fraud:{0}:b"),
         (PartitionKeys("fraud", 12).customers(["c:1"])[0], "fraud:{12}:c:c:1"),
         (PartitionKeys("fraud", 12).pending(["{t}"])[0], "fraud:{12}:p:{t}"),
         (LearnerKeys("eu-1").fence, "eu-1:{learner}:f"),

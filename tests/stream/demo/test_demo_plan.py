@@ -35,6 +35,12 @@ def test_however_many_transactions_they_fill_the_same_months(transactions: int) 
     assert plan.customers * plan.days * 2 == pytest.approx(transactions, rel=0.01)
 
 
+def test_there_is_time_for_about_as_many_alerts_as_there_are_frauds() -> None:
+    assert Plan.of(300_000, "sudden", 7).alert_budget == pytest.approx(25)
+    assert Plan.of(30_000, "sudden", 7).alert_budget == pytest.approx(2.5)
+    assert Plan.of(1, "sudden", 7).alert_budget > 0
+
+
 def test_fraud_that_does_not_change_has_no_day_of_change() -> None:
     plan = Plan.of(30_000, "stationary", 7)
 

@@ -12,17 +12,34 @@ def filled(capacity: int, labels: int) -> PrequentialWindow:
     return window
 
 
+def test_models_are_compared_at_an_equal_number_of_alerts_whatever_their_scales() -> None:
+    window = PrequentialWindow(10)
+    for n in range(10):
+        scores = {"high-1": 0.9 - n / 100, "low-1": 0.009 - n / 10_000, "blind-1": 0.5}
+        window.add(f"t{n}", n in (0, 3), scores, alerted=n < 2)
+    high, low, blind = (window.quality(f"{name}-1") for name in ("high", "low", "blind"))
+    assert (high.precision, high.recall) == (low.precision, low.recall) == (0.5, 0.5)
+    # Two of ten at random, of which two are frauds.
+    assert (blind.precision, blind.recall) == (0.2, 0.2)
+
+
+def test_without_an_alert_there_is_no_precision_and_nothing_was_caught() -> None:
+    quality = filled(capacity=6, labels=20).quality("a-1")
+    assert np.isnan(quality.precision)
+    assert quality.recall == 0
+
+
 def test_only_the_last_labels_count() -> None:
-    quality = filled(capacity=6, labels=20).quality("a-1", threshold=0.5)
+    quality = filled(capacity=6, labels=20).quality("a-1")
     assert (quality.labels, quality.frauds) == (6, 2)
 
 
 def test_a_model_is_judged_on_what_it_scored() -> None:
     window = filled(capacity=50, labels=20)
     window.add("new", True, {"a-1": 0.2, "c-1": 0.9})
-    assert window.quality("c-1", 0.5).labels == 1
-    assert window.quality("nobody-1", 0.5).labels == 0
-    assert window.quality("a-1", 0.5).labels == 21
+    assert window.quality("c-1").labels == 1
+    assert window.quality("nobody-1").labels == 0
+    assert window.quality("a-1").labels == 21
 
 
 def test_models_are_paired_on_the_same_transactions_in_time_order() -> None:
@@ -38,7 +55,7 @@ def test_models_are_paired_on_the_same_transactions_in_time_order() -> None:
 def test_a_corrected_verdict_changes_the_evaluation_while_it_is_in_the_window() -> None:
     window = filled(capacity=6, labels=20)
     assert window.correct("t18", False)
-    assert window.quality("a-1", 0.5).frauds == 1
+    assert window.quality("a-1").frauds == 1
     assert not window.correct("t0", True)
 
 
@@ -48,4 +65,4 @@ def test_a_pickled_window_goes_on_as_if_nothing_had_happened() -> None:
     for window in (kept, stored):
         window.add("x", True, {"a-1": 0.9})
         window.correct("t19", True)
-    assert stored.quality("a-1", 0.5) == kept.quality("a-1", 0.5)
+    assert stored.quality("a-1") == kept.quality("a-1")

@@ -61,7 +61,7 @@ def joined(
         tuple(given),
         tuple(given.values()),
         1,
-        0.5,
+        0.3,
         NOW + offset,
         amount,
         "c1",
@@ -83,7 +83,10 @@ def stream(learner: Learner, labels: int, good: str, bad: str, *, start: int = 0
         fraud = n % 8 == 0
         right = float(np.clip(random.normal(0.9 if fraud else 0.05, 0.05), 0, 1))
         wrong = float(random.random() * 0.4)
-        outcomes.append(learn(learner, joined(n, fraud=fraud, scores={good: right, bad: wrong})))
+        scores = {good: right, bad: wrong}
+        champion_first = sorted(scores, key=lambda version: version != learner.field.champion)
+        given = {version: scores[version] for version in champion_first}
+        outcomes.append(learn(learner, joined(n, fraud=fraud, scores=given)))
     return outcomes
 
 
@@ -209,6 +212,21 @@ def test_a_champion_that_begins_to_fail_is_replaced_and_a_fresh_challenger_born(
     found = events(stream(learner, 1600, good="tree-1", bad="logistic-1", start=1600))
     assert found[:2] == [("drift", "logistic-1"), ("born", "logistic-2")]
     assert ("swap", "tree-1") in found
+
+
+def test_false_alerts_are_those_of_the_champion_that_gave_them() -> None:
+    alarmed = {}
+    for decided_by in ("logistic-1", "tree-1"):
+        learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9)))
+        drifts = []
+        other = "tree-1" if decided_by == "logistic-1" else "logistic-1"
+        for n in range(1_200):
+            given = {decided_by: 0.9, other: 0.9}
+            outcome = learn(learner, joined(n, fraud=n < 600, scores=given))
+            drifts += [event.evidence["signal"] for event in outcome.events if event.kind == "drift"]
+        alarmed[decided_by] = drifts
+    assert "false_alerts" in alarmed["logistic-1"]
+    assert "false_alerts" not in alarmed["tree-1"]
 
 
 def test_a_drift_that_nobody_masters_ends_in_a_refusal() -> None:

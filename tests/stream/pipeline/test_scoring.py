@@ -7,6 +7,8 @@ from stream.features.catalogue import FEATURE_NAMES, RATIO, WIDTH
 from stream.features.customer import CustomerState, pack_customer
 from stream.features.risk import RiskRecord
 from stream.models.compiled import Constant, Linear
+from stream.pipeline.budget import Ledger
+from stream.pipeline.decision import ByCost, ByThreshold, Decider
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.records import Transaction
 
@@ -37,8 +39,13 @@ def empty() -> BatchState:
     return BatchState({}, {}, {}, {})
 
 
-def score(transactions: list[Transaction], state: BatchState, *models: Served) -> ScoredBatch:
-    return score_batch(transactions, state, models or (CALM,), 0.5, NOW + 1)
+def score(
+    transactions: list[Transaction],
+    state: BatchState,
+    *models: Served,
+    decider: Decider = ByThreshold(0.5),  # noqa: B008 - it cannot change
+) -> ScoredBatch:
+    return score_batch(transactions, state, models or (CALM,), decider, NOW + 1)
 
 
 def feature(batch: ScoredBatch, name: str, transaction_id: str) -> float:
@@ -69,6 +76,56 @@ def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
     assert (name, value) == ("amount_ratio", 5.0)
     assert contribution == 8.0
     assert text == "amount 50.00, 5.0 times the customer's usual 10.00"
+
+
+def test_an_alert_of_a_model_without_an_opinion_gives_a_reason_too() -> None:
+    batch = score([transaction("a", amount=50.0)], empty(), Served("bold-1", 1, Constant(0.9)))
+    assert batch.new["a"].decision == "alert"
+    ((name, value, contribution, text),) = batch.new["a"].reasons
+    assert (name, value, contribution) == ("amount", 50.0, 0.0)
+    assert text == "amount 50.00, usually 50.00"
+
+
+def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least() -> None:
+    weight = np.full(WIDTH, -0.5)
+    weight[RATIO] = -0.1
+    model = Linear(np.full(WIDTH, -1.0), np.ones(WIDTH), weight, 1_000.0)
+    batch = score([transaction("a")], empty(), Served("sure-1", 1, model))
+    assert batch.new["a"].decision == "alert"
+    (reason,) = batch.new["a"].reasons
+    assert (
+        reason[0]
+        == max(zip(model.contributions(matrix(batch).astype(np.float64))[0], FEATURE_NAMES, strict=True))[1]
+    )
+    assert reason[2] < 0
+
+
+def test_an_answer_that_expired_and_is_an_alert_again_gives_its_reasons() -> None:
+    batch = score(
+        [transaction("old")], empty()._replace(done=frozenset({"old"})), Served("bold-1", 1, Constant(0.9))
+    )
+    assert batch.answers[0][1].reasons
+
+
+def test_each_transaction_keeps_the_threshold_that_it_was_decided_by() -> None:
+    large, small = transaction("large", amount=1_000.0), transaction("small", amount=1.0)
+    batch = score([large, small], empty(), CALM, decider=ByCost(5.0, 1.0))
+    assert [(p.threshold, p.decision) for p in batch.new.values()] == [(0.005, "alert"), (2.0, "allow")]
+    assert batch.new["large"].reasons
+    assert not batch.new["small"].reasons
+
+
+def test_a_budget_counts_what_is_new_once() -> None:
+    ledger, state = Ledger(100, 0.3), empty()
+    first = score([transaction("a"), transaction("a"), transaction("b")], state, decider=ledger)
+    counted = ledger.pack()
+    again = state._replace(pending=first.new)
+    score([transaction("a"), transaction("b")], again, decider=ledger)
+    score([transaction("a")], state._replace(done=frozenset({"a"})), decider=ledger)
+    assert ledger.pack() == counted
+    alike = Ledger(100, 0.3)
+    score([transaction("a"), transaction("b")], empty(), decider=alike)
+    assert alike.pack() == counted
 
 
 def test_a_transaction_that_was_scored_before_gets_its_first_answer_and_changes_nothing() -> None:

@@ -1,5 +1,6 @@
 import json
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -14,6 +15,7 @@ from stream.registry.snapshot import Roster, encode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
 from stream.roles.scorer import ScorerPolicy, ScorerRole
+from stream.settings import load_settings
 
 NOW = 1_700_000_000_000
 TOPICS = TopicNames()
@@ -80,7 +82,7 @@ def test_every_transaction_is_answered_in_order_and_keyed_by_its_customer(world:
 
 
 def test_alerts_go_to_both_topics(world: World) -> None:
-    report = world.scorer(0, threshold=0.005).handle(batch(0, 2))
+    report = world.scorer(0, decision="threshold", threshold=0.005).handle(batch(0, 2))
     assert report.alerts == 2
     assert [one.value for one in world.emitter.on("alerts")] == world.scores()
 
@@ -135,6 +137,47 @@ def test_a_crash_after_the_commit_loses_nothing_and_counts_nothing_twice(world: 
     for name in ("c0", "c1", "c2"):
         ours = world.store.load(0, [name], [], []).customers
         assert ours == undisturbed.store.load(0, [name], [], []).customers
+    assert world.store.take_partition(0).ledger == undisturbed.store.take_partition(0).ledger != b""
+
+
+@pytest.mark.parametrize("cuts", [(0, 40, 80, 120), (0, 7, 13, 60, 61, 119, 120)])
+def test_a_budget_goes_on_from_owner_to_owner_and_counts_redelivered_records_once(
+    world: World, cuts: tuple[int, ...]
+) -> None:
+    # Every transaction has the score 0.005: alerts until the ledger sees that there is nothing to tell apart.
+    policy = {"threshold": 0.004, "alert_budget": 40.0}
+    undisturbed = World()
+    undisturbed.scorer(0, **policy).handle(batch(0, 120))
+    for start, stop in pairwise(cuts):
+        # Each time another worker, that is given the last five of the one before again.
+        world.scorer(0, **policy).handle(batch(max(0, start - 5), stop))
+    answers = {json.loads(one)["transaction_id"]: one for one in world.scores()}
+    assert list(answers.values()) == undisturbed.scores()
+    decisions = [json.loads(one)["decision"] for one in answers.values()]
+    assert 0 < decisions.count("alert") < 20
+    assert world.store.take_partition(0).ledger == undisturbed.store.take_partition(0).ledger
+
+
+def test_only_a_budget_is_kept_and_told(world: World) -> None:
+    for decision in ("cost", "threshold"):
+        assert world.scorer(0, decision=decision).handle(batch(0, 5)).spent is None
+        assert world.store.take_partition(0).ledger == b""
+    report = world.scorer(0, alert_budget=12.5).handle(batch(5, 10))
+    assert report.spent == (12.5, 0, 0.3)
+    ledger = world.store.take_partition(0).ledger
+    world.scorer(0, decision="threshold").handle(batch(10, 15))
+    assert world.store.take_partition(0).ledger == ledger != b""
+
+
+def test_every_partition_has_its_share_of_the_budget() -> None:
+    policy = ScorerPolicy.of(load_settings(alert_budget=100, partitions=8, review_cost=2.5, loss_share=0.5))
+    assert (policy.decision, policy.alert_budget) == ("budget", 12.5)
+    assert (policy.review_cost, policy.loss_share) == (2.5, 0.5)
+
+
+def test_by_cost_a_large_amount_is_an_alert_where_a_small_one_is_not(world: World) -> None:
+    report = world.scorer(0, decision="cost").handle([record(0, amount=5_000.0), record(1, amount=5.0)])
+    assert [one.decision for one in report.pendings.values()] == ["alert", "allow"]
 
 
 def test_a_transaction_published_twice_is_counted_apart(world: World) -> None:
