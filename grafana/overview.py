@@ -151,6 +151,13 @@ OVERVIEW: Final[Json] = dashboard(
             ),
             timeseries("Log loss by model", "Over the same window. Lower is better.", q.LOG_LOSS),
             timeseries(
+                "Calibration by model",
+                "Expected calibration error and Brier score over the same window. Lower is better: at an"
+                " error of 0.005, scores are half a percentage point off on average.",
+                q.CALIBRATION_ERROR,
+                q.BRIER,
+            ),
+            timeseries(
                 "Precision and recall at the threshold",
                 "Had the model been the champion.",
                 q.PRECISION,
