@@ -134,25 +134,28 @@ class _Sample:
     def __init__(self, seed: int, size: int) -> None:
         self._random = np.random.default_rng(seed)
         self._size = size
-        self._numbers = np.empty(0)
-        self._vectors = np.empty((0, WIDTH), np.float32)
+        self._limit = 1.0
+        self._drawn: list[tuple[float, bytes]] = []
 
     def add(self, pendings: Sequence[Pending]) -> None:
         """Draw for each row whether it stays."""
         numbers = self._random.random(len(pendings))
-        limit = self._numbers.max() if len(self._numbers) == self._size else 1.0
-        drawn = np.flatnonzero(numbers < limit)
-        if not len(drawn):
-            return
-        numbers = np.concatenate([self._numbers, numbers[drawn]])
-        vectors = np.vstack([self._vectors, *(pendings[row].vector for row in drawn.tolist())])
-        kept = np.sort(np.argsort(numbers)[: self._size])
-        self._numbers, self._vectors = numbers[kept], vectors[kept]
+        for row in np.flatnonzero(numbers < self._limit).tolist():
+            self._drawn.append((float(numbers[row]), pendings[row].features))
+        # Not at every row that is drawn: looking through the sample takes longer than adding to it.
+        if len(self._drawn) >= 2 * self._size:
+            self._drawn = self._kept()
+            self._limit = max(number for number, _ in self._drawn)
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """The rows' features."""
-        return self._vectors.astype(np.float64)
+        """The rows' features, in the order in which they came."""
+        packed = b"".join(features for _, features in self._kept())
+        return np.frombuffer(packed, "<f4").reshape(-1, WIDTH).astype(np.float64)
+
+    def _kept(self) -> list[tuple[float, bytes]]:
+        order = np.argsort([number for number, _ in self._drawn])[: self._size]
+        return [self._drawn[row] for row in np.sort(order).tolist()]
 
 
 _Number = TypeVar("_Number", bound=np.generic)
