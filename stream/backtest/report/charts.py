@@ -248,7 +248,7 @@ def importances(findings: Findings) -> Chart:
     figure = new_figure(1.0 + 0.24 * len(shown))
     axes = figure.subplots()
     axes.barh(range(len(shown)), [one.push for one in shown], color=MODELS[0], height=0.7)
-    axes.set_yticks(range(len(shown)), [one.feature for one in shown])
+    axes.set_yticks(range(len(shown)), [one.feature.name for one in shown])
     axes.set(ylim=(len(shown) - 0.4, -0.6), xlabel="Mean absolute contribution (log-odds)", ylabel="Feature")
     axes.grid(visible=False, axis="y")
     title = "What moves the scores"
@@ -257,7 +257,7 @@ def importances(findings: Findings) -> Chart:
         f"How far each feature pushes the scores of {champion} up or down, on average over"
         f" {findings.sampled:,} transactions drawn from all; 0.7 doubles or halves the odds of fraud."
     )
-    summary = "Strongest: " + ", ".join(f"{one.feature} {one.push:.2f}" for one in shown[:5]) + "."
+    summary = "Strongest: " + ", ".join(f"{one.feature.name} {one.push:.2f}" for one in shown[:5]) + "."
     return Chart(title, caption, as_svg(figure, "importances", title, summary))
 
 

@@ -21,7 +21,7 @@ from stream.evaluation.reliability import (
     expected_calibration_error,
     reliability_curve,
 )
-from stream.features.catalogue import CATALOGUE
+from stream.features.catalogue import CATALOGUE, Feature
 from stream.pipeline.scoring import Served
 
 WEEK_MS: Final = 7 * DAY_MS
@@ -65,8 +65,7 @@ class ModelLine(NamedTuple):
 class Importance(NamedTuple):
     """How much a feature moved the champion's scores."""
 
-    feature: str
-    definition: str
+    feature: Feature
     push: float
     """Mean of its absolute contributions, on the scale of log-odds."""
 
@@ -184,4 +183,4 @@ def _importances(sample: NDArray[np.float64], served: Sequence[Served]) -> list[
     if not pushes.any():
         return []
     order = np.argsort(-pushes, kind="stable").tolist()
-    return [Importance(CATALOGUE[n].name, CATALOGUE[n].definition, float(pushes[n])) for n in order]
+    return [Importance(CATALOGUE[n], float(pushes[n])) for n in order]

@@ -260,8 +260,11 @@ def _events(events: Iterable[ModelEvent]) -> Table:
 
 
 def _importances(findings: Findings) -> Table:
-    rows = [[one.feature, _number(one.push), one.definition] for one in findings.importances]
-    return Table(["Feature", "Mean |push|", "Definition"], rows)
+    rows = [
+        [one.feature.name, _number(one.push), one.feature.window or _NOTHING, one.feature.definition]
+        for one in findings.importances
+    ]
+    return Table(["Feature", "Mean |push|", "Window", "Definition"], rows)
 
 
 def _baselines(findings: Findings) -> Table:
@@ -301,7 +304,7 @@ def _models(findings: Findings) -> Table:
         [
             line.version,
             line.role,
-            f"{_day(line.first_ms)} to {_day(line.last_ms)}",
+            f"{_day(line.first_ms)} to\n{_day(line.last_ms)}",
             f"{line.days_served:.1f}",
             f"{line.goodness.judged:,}",
             f"{line.goodness.frauds:,}",
@@ -337,7 +340,7 @@ def _settings(run: Run) -> Table:
     ]
     for name, value in run.settings.model_dump(exclude=set(_UNUSED)).items():
         field = Settings.model_fields[name]
-        said = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        said = (", ".join(map(str, value)) or _NOTHING) if isinstance(value, tuple) else str(value)
         rows.append(
             [
                 f"FRAUD_{name.upper()}",

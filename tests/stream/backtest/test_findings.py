@@ -97,7 +97,7 @@ def test_importance_is_the_mean_push_of_the_champion() -> None:
     model = Linear(np.zeros(WIDTH), np.full(WIDTH, 10.0), weight, 0.0, limit=1_000)
     # Every feature of made transactions is the amount: 10 and 20, so 1 and 2 standardised.
     findings = found(answers([(0, True, (0.5,)), (0, False, (0.5,))]), served=(Served("a-1", 1, model),))
-    assert [(one.feature, one.push) for one in findings.importances[:2]] == [
+    assert [(one.feature.name, one.push) for one in findings.importances[:2]] == [
         (FEATURE_NAMES[1], 3.0),
         (FEATURE_NAMES[4], 1.5),
     ]
