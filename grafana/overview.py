@@ -166,6 +166,13 @@ OVERVIEW: Final[Json] = dashboard(
             ),
             timeseries("Log loss by model", "Over the same window. Lower is better.", q.LOG_LOSS),
             timeseries(
+                "Calibration by model",
+                "Expected calibration error and Brier score over the same window. Lower is better: at an"
+                " error of 0.005, scores are half a percentage point off on average.",
+                q.CALIBRATION_ERROR,
+                q.BRIER,
+            ),
+            timeseries(
                 "Precision and recall at the budget",
                 "Of each model's highest scores, as many as were alerted.",
                 q.PRECISION,

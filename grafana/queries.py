@@ -72,6 +72,10 @@ SCORES: Final = Query(f"sum by (le) (increase(fraud_score_bucket{{{WORKERS}}}[{R
 # Models.
 AVERAGE_PRECISION: Final = Query(f"max by (model) (fraud_model_average_precision{{{MODELS}}})", "{{model}}")
 LOG_LOSS: Final = Query(f"max by (model) (fraud_model_log_loss{{{MODELS}}})", "{{model}}")
+CALIBRATION_ERROR: Final = Query(
+    f"max by (model) (fraud_model_calibration_error{{{MODELS}}})", "{{model}} calibration error"
+)
+BRIER: Final = Query(f"max by (model) (fraud_model_brier{{{MODELS}}})", "{{model}} Brier")
 PRECISION: Final = Query(f"max by (model) (fraud_model_alert_precision{{{MODELS}}})", "{{model}} precision")
 RECALL: Final = Query(f"max by (model) (fraud_model_alert_recall{{{MODELS}}})", "{{model}} recall")
 WINDOW: Final = Query(f"max by (model) (fraud_model_window_labels{{{MODELS}}})", "{{model}}")

@@ -273,6 +273,18 @@ class Metrics:
     model_log_loss = Entry(
         Gauge, "fraud_model_log_loss", "Log loss over the same window, in nats.", {"model": None}
     )
+    model_calibration_error = Entry(
+        Gauge,
+        "fraud_model_calibration_error",
+        "Expected calibration error over the same window, 15 bins of equal width, 0 to 1.",
+        {"model": None},
+    )
+    model_brier = Entry(
+        Gauge,
+        "fraud_model_brier",
+        "Brier score over the same window: mean squared error of the probability, 0 to 1.",
+        {"model": None},
+    )
     model_precision = Entry(
         Gauge,
         "fraud_model_alert_precision",

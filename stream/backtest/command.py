@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,9 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream.adapters.recorded import RecordedFile
+from stream.backtest.answers import Answers
+from stream.backtest.report.collector import Collector
+from stream.backtest.report.findings import find
 from stream.backtest.run import Backtest, BacktestSummary, Scored
 from stream.backtest.score_file import ScoreFile
 from stream.durations import parse_duration
+from stream.errors import SettingsError
 from stream.recording import Recorded
 from stream.records import ModelEvent
 from stream.settings import load_settings
@@ -68,6 +73,9 @@ def _columns(_context: click.Context, _option: click.Parameter, pairs: Sequence[
 @click.option(
     "--scores", type=click.Path(path_type=Path), help="Write every score served to this Parquet file."
 )
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write a report with charts to this HTML file."
+)
 @click.option("--summary", type=click.Path(path_type=Path), help="Write the summary to this JSON file.")
 def backtest(
     file: Path,
@@ -77,6 +85,7 @@ def backtest(
     columns: dict[str, str],
     time_unit: Any,
     scores: Path | None,
+    report: Path | None,
     summary: Path | None,
 ) -> None:
     """Run FILE (Parquet or CSV) through the code of production, in event-time order.
@@ -85,26 +94,57 @@ def backtest(
     is_fraud, under these names or others given with --column.
     """
     recording = RecordedFile(file, columns=columns, time_unit=time_unit)
+    if report is not None:
+        _check_report(report)
+    settings = load_settings()
+    collector = Collector(settings.seed) if report else None
+    happened: list[ModelEvent] = []
     known = [n for n in (recording.rows, limit) if n is not None]
     with ExitStack() as stack:
         written = stack.enter_context(ScoreFile(scores)) if scores else None
         show = stack.enter_context(_Shown(min(known, default=None)))
-        run = Backtest(load_settings())
+        run = Backtest(settings)
 
         def on_scored(scored: Scored) -> None:
             if written is not None:
                 written.add(scored)
+
+        def on_answers(answers: Answers) -> None:
+            if collector is not None:
+                collector.add(answers)
+
+        def on_events(events: Sequence[ModelEvent]) -> None:
+            happened.extend(events)
+            show.events(events)
 
         result = run.run(
             show.counted(itertools.islice(recording, limit)),
             label_delay,
             label_cadence,
             on_scored=on_scored,
-            on_events=show.events,
+            on_answers=on_answers,
+            on_events=on_events,
         )
     if summary is not None:
         summary.write_text(json.dumps(asdict(result), indent=2) + "\n")
     _print(result)
+    if report is not None and collector is not None:
+        from stream.backtest.report.page import Run, render  # noqa: PLC0415 - needs the extra `report`
+
+        budget = getattr(settings, "alert_budget", None)
+        facts = Run(file.name, settings, label_delay, label_cadence, limit, result, happened, budget)
+        report.write_text(render(find(collector, run.tally, run.served), facts), encoding="utf-8")
+        click.echo(f"report: {report}")
+
+
+def _check_report(path: Path) -> None:
+    """Find out before the run, not after it, that a report cannot be written."""
+    if not path.absolute().parent.is_dir():
+        raise SettingsError(f"there is no folder for --report {path}; make it first")
+    if missing := [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]:
+        raise SettingsError(
+            f"--report needs {' and '.join(missing)}: install them with pip install 'fraudstream[report]'"
+        )
 
 
 class _Shown:
@@ -143,18 +183,20 @@ class _Shown:
     def events(self, events: Sequence[ModelEvent]) -> None:
         """Show what happened to the models."""
         for event in events:
-            self._console.print(f"{_date(event.event_time)}  {event.kind}: {event.detail}", highlight=False)
+            self._console.print(
+                f"{_date(event.event_time)}  {event.kind}: {event.detail}", highlight=False, soft_wrap=True
+            )
 
     def _advance(self, done: int, event_time_ms: int) -> None:
-        task = self._progress.tasks[0]
-        rate = f"{done / task.elapsed:,.0f}/s" if task.elapsed else ""
-        date = _date(event_time_ms)
-        self._progress.update(self._task, completed=done, date=date, rate=rate)
+        task, date = self._progress.tasks[0], _date(event_time_ms)
+        self._progress.update(self._task, completed=done, date=date)
+        # Of the last half minute: the first days, with no labels yet, go by faster than the rest.
+        rate = f"{task.speed:,.0f}/s" if task.speed else ""
+        self._progress.update(self._task, rate=rate)
         if not self._console.is_terminal and done % _PLAIN_EVERY == 0:
-            left = ""
-            if self._total and task.elapsed:
-                left = f", {task.elapsed * (self._total - done) / done:.0f} s left"
-            click.echo(f"{date}  {done:,} transactions, {rate}{left}", err=True)
+            of_total = f" of {self._total:,}" if self._total else ""
+            left = f", {timedelta(seconds=task.time_remaining)} left" if task.time_remaining else ""
+            click.echo(f"{date}  {done:,}{of_total} transactions, {rate}{left}", err=True)
 
 
 def _print(result: BacktestSummary) -> None:
@@ -167,8 +209,20 @@ def _print(result: BacktestSummary) -> None:
         f"{result.labels:,} labels, {result.labels_joined:,} joined, {result.learned:,} learnt;"
         f" {result.drift_events} drifts, {result.swaps} swaps; champion {result.champion_version}"
     )
-    for version, precision in sorted(result.average_precision.items(), key=lambda pair: -pair[1]):
-        click.echo(f"  {version:<14} average precision {precision:.3f} on the last labels")
+    if result.alert_recall is not None:
+        whole_day = "" if result.alerts_per_day is None else f", {result.alerts_per_day:.1f} on a whole day"
+        precision = "none" if result.alert_precision is None else f"{result.alert_precision:.1%}"
+        click.echo(
+            f"of the alerts {precision} were frauds, of the frauds {result.alert_recall:.1%} were alerts"
+            f"{whole_day}"
+        )
+    if result.expected_calibration_error is not None:
+        click.echo(
+            f"served score: expected calibration error {result.expected_calibration_error:.4f},"
+            f" Brier score {result.brier:.4f}"
+        )
+    for version, quality in sorted(result.average_precision.items(), key=lambda pair: -pair[1]):
+        click.echo(f"  {version:<14} average precision {quality:.3f} on the last labels")
 
 
 def _date(event_time_ms: int) -> str:

@@ -3,6 +3,7 @@
 In event-time order, each label at its delivery, each score the one that would have been served.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,10 +13,14 @@ from typing import Any
 
 from stream.adapters.memory import InMemoryStore
 from stream.adapters.topics import TopicNames
+from stream.backtest.answers import Answers
+from stream.backtest.tally import Tally
 from stream.clock import ManualClock
 from stream.durations import in_milliseconds
 from stream.pipeline.deliveries import Transactions, deliveries
+from stream.pipeline.learning import Learner
 from stream.pipeline.pending import Pending
+from stream.pipeline.scoring import Served
 from stream.ports import Outgoing
 from stream.recording import Recorded
 from stream.records import Label, ModelEvent, Record, encode
@@ -44,6 +49,15 @@ class BacktestSummary:
     champion_version: str = ""
     average_precision: dict[str, float] = field(default_factory=dict)
     """Of each model, over the window of the last labels."""
+    expected_calibration_error: float | None = None
+    brier: float | None = None
+    """Of the scores served, over every transaction whose truth is in the recording; None without any."""
+    alert_precision: float | None = None
+    """Share of frauds among the alerts; None without alerts."""
+    alert_recall: float | None = None
+    """Share of the frauds that were alerts; None without frauds."""
+    alerts_per_day: float | None = None
+    """Mean over whole days: those between the first and the last; None without any."""
     events: list[dict[str, Any]] = field(default_factory=list)
     """Drift, births, swaps, refusals, in order."""
     first_event_time: int | None = None
@@ -85,6 +99,18 @@ class Backtest:
         self._on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None
         self._offsets = {"transactions": 0, "labels": 0}
         self.summary = BacktestSummary()
+        self.tally = Tally()
+        """What the served scores came to so far."""
+
+    @property
+    def served(self) -> tuple[Served, ...]:
+        """The models as the scorer has them, the champion first."""
+        return self._scorer.models
+
+    @property
+    def learner(self) -> Learner:
+        """The models as they learn, and their evaluation."""
+        return self._learner.learner
 
     def run(
         self,
@@ -93,6 +119,7 @@ class Backtest:
         cadence: timedelta,
         *,
         on_scored: Callable[[Scored], None] = lambda _: None,
+        on_answers: Callable[[Answers], None] = lambda _: None,
         on_events: Callable[[Sequence[ModelEvent]], None] = lambda _: None,
         on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None,
     ) -> BacktestSummary:
@@ -106,6 +133,8 @@ class Backtest:
             When labels become known: see ``stream.pipeline.deliveries``.
         on_scored
             Told of each step's answers, in event-time order.
+        on_answers
+            Told of the same, as columns and with the truth.
         on_events
             Told of drift, births and swaps as they happen.
         on_stages
@@ -117,13 +146,18 @@ class Backtest:
         self._scorer.assign(0)
         for step in deliveries(recording, in_milliseconds(delay), in_milliseconds(cadence)):
             if isinstance(step, Transactions):
-                self._score(step.records, on_scored)
+                self._score(step.records, on_scored, on_answers)
             else:
                 self._learn(step.labels, on_events)
         self._finish(time.perf_counter() - started)
         return self.summary
 
-    def _score(self, records: Sequence[Recorded], on_scored: Callable[[Scored], None]) -> None:
+    def _score(
+        self,
+        records: Sequence[Recorded],
+        on_scored: Callable[[Scored], None],
+        on_answers: Callable[[Answers], None],
+    ) -> None:
         summary = self.summary
         summary.transactions += len(records)
         if summary.first_event_time is None:
@@ -138,6 +172,9 @@ class Backtest:
             summary.dead_lettered += len(report.dead_letters)
             summary.alerts += report.alerts
             on_scored(report.pendings)
+            answers = Answers.of(chunk, report.pendings)
+            self.tally.add(answers)
+            on_answers(answers)
 
     def _learn(self, labels: Sequence[Label], on_events: Callable[[Sequence[ModelEvent]], None]) -> None:
         summary = self.summary
@@ -153,7 +190,7 @@ class Backtest:
                 on_events(report.events)
 
     def _finish(self, seconds: float) -> None:
-        summary, learner = self.summary, self._learner.learner
+        summary, learner, tally = self.summary, self.learner, self.tally
         summary.learned = learner.learned
         summary.swaps = learner.swaps
         summary.drift_events = learner.drifts
@@ -163,6 +200,11 @@ class Backtest:
             for version, judged in learner.quality().items()
             if judged.frauds
         }
+        summary.expected_calibration_error = _known(tally.calibration.expected_calibration_error)
+        summary.brier = _known(tally.calibration.brier)
+        total = tally.total
+        summary.alert_precision, summary.alert_recall = total.precision, total.recall
+        summary.alerts_per_day = tally.alerts_per_day
         summary.seconds = seconds
         summary.transactions_per_second = summary.transactions / seconds if seconds else 0.0
 
@@ -187,6 +229,10 @@ class _Nowhere:
 
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Drop everything."""
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _plain(event: ModelEvent) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.evaluation.ranking import average_precision, caught_among_top, log_loss
+from stream.evaluation.reliability import CalibrationTally
 
 
 class Quality(NamedTuple):
@@ -18,6 +19,9 @@ class Quality(NamedTuple):
 
     average_precision: float
     log_loss: float
+    calibration_error: float
+    """Expected calibration error over 15 bins of equal width."""
+    brier: float
     precision: float
     """Share of frauds among the model's highest scores, as many as were alerted; nan without any alert."""
     recall: float
@@ -102,14 +106,18 @@ class PrequentialWindow:
         """Judge one model on those transactions of the window that it scored."""
         column = self._scores.get(version)
         if column is None:
-            return Quality(np.nan, np.nan, np.nan, np.nan, 0, 0)
+            return Quality(*(np.nan,) * 6, 0, 0)
         scored = ~np.isnan(column)
         is_fraud, score = self._is_fraud[scored], column[scored]
         alerts, frauds = int(self._alerted[scored].sum()), int(is_fraud.sum())
         caught = caught_among_top(is_fraud, score, alerts)
+        calibration = CalibrationTally()
+        calibration.add(is_fraud, score)
         return Quality(
             average_precision(is_fraud, score),
             log_loss(is_fraud, score),
+            calibration.expected_calibration_error,
+            calibration.brier,
             caught / alerts if alerts else np.nan,
             caught / frauds if frauds else np.nan,
             len(score),

@@ -124,6 +124,8 @@ class LearnerHost(Host):
         for version, judged in quality.items():
             metrics.model_ap.labels(version).set(judged.average_precision)
             metrics.model_log_loss.labels(version).set(judged.log_loss)
+            metrics.model_calibration_error.labels(version).set(judged.calibration_error)
+            metrics.model_brier.labels(version).set(judged.brier)
             metrics.model_precision.labels(version).set(judged.precision)
             metrics.model_recall.labels(version).set(judged.recall)
             metrics.model_window.labels(version).set(judged.labels)

@@ -85,6 +85,8 @@ def work(metrics: Metrics, step: int) -> None:
         metrics.champion.labels(model).set(number == 0)
         metrics.model_ap.labels(model).set(0.7 - number / 100)
         metrics.model_log_loss.labels(model).set(0.03)
+        metrics.model_calibration_error.labels(model).set(0.002)
+        metrics.model_brier.labels(model).set(0.004)
         metrics.model_precision.labels(model).set(0.6)
         metrics.model_recall.labels(model).set(0.5)
         metrics.model_window.labels(model).set(10_000)

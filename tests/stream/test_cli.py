@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +78,76 @@ def test_a_backtest_writes_a_score_for_every_transaction(tmp_path: Path) -> None
     assert told["transactions"] == told["scored"] == 3000
     assert 0 < told["labels"] == told["labels_joined"] < 3000
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_backtest_says_how_good_its_alerts_and_scores_were(tmp_path: Path) -> None:
+    file = recorded(tmp_path / "in.parquet", transactions=9000)
+    report, summary = tmp_path / "r.html", tmp_path / "b.json"
+    result = run(
+        *("backtest", str(file), "--column", "amount=TX_AMOUNT", "--label-delay", "2d"),
+        *("--summary", str(summary), "--report", str(report)),
+    )
+    assert result.exit_code == 0, result.output
+    told = json.loads(summary.read_text())
+    assert 0 < told["expected_calibration_error"] < 0.1
+    assert 0 < told["brier"] < 0.1
+    assert 0 < told["alert_recall"] < told["alert_precision"] <= 1
+    assert 0 < told["alerts_per_day"] < told["alerts"]
+    assert f"of the alerts {told['alert_precision']:.1%} were frauds" in result.stdout
+    assert f"{told['alerts_per_day']:.1f} on a whole day" in result.stdout
+    assert f"expected calibration error {told['expected_calibration_error']:.4f}" in result.stdout
+    assert result.stdout.endswith(f"report: {report}\n")
+    html = report.read_text()
+    assert html.startswith("<!DOCTYPE html>")
+    assert "<h1>Backtest of in.parquet</h1>" in html
+    assert html.count("<svg") == 6
+    assert f"<dd>{told['expected_calibration_error']:.4f}</dd>" in html
+    assert f"<dd>{100 * told['alert_recall']:.1f} %</dd>" in html
+    assert str(tmp_path) not in html
+
+
+def test_a_backtest_whose_truth_is_unknown_is_judged_on_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text(
+        "transaction_id,event_time,customer_id,terminal_id,amount,is_fraud\n"
+        "t1,2025-01-01T00:00:00Z,c,m,9.5,\n"
+    )
+    report, summary = tmp_path / "r.html", tmp_path / "b.json"
+    result = run("backtest", str(file), "--report", str(report), "--summary", str(summary))
+    assert result.exit_code == 0, result.output
+    told = json.loads(summary.read_text())
+    judged = ("expected_calibration_error", "brier", "alert_precision", "alert_recall", "alerts_per_day")
+    assert {told[name] for name in judged} == {None}
+    assert "says of no transaction whether it was a fraud" in report.read_text()
+
+
+def test_a_report_that_could_not_be_written_stops_before_the_backtest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recorded(tmp_path / "in.parquet", transactions=10)
+    result = run(
+        "backtest", str(file), "--column", "amount=TX_AMOUNT", "--report", str(tmp_path / "no" / "r")
+    )
+    assert result.exit_code == 2
+    assert "make it first" in result.stderr
+    monkeypatch.setattr("stream.backtest.command.find_spec", lambda _name: None)
+    result = run("backtest", str(file), "--column", "amount=TX_AMOUNT", "--report", str(tmp_path / "r.html"))
+    assert result.exit_code == 2
+    assert "pip install 'fraudstream[report]'" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_progress_without_a_terminal_is_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.backtest.command._PLAIN_EVERY", 2_000)
+    file = recorded(tmp_path / "in.parquet", transactions=9_000)
+    result = run("backtest", str(file), "--column", "amount=TX_AMOUNT", "--label-delay", "2d")
+    lines = result.stderr.splitlines()
+    progress = [line for line in lines if "transactions" in line]
+    assert len(progress) == 4
+    pattern = r"2025-\d\d-\d\d  [2468],000 of 9,000 transactions, [\d,]+/s, \d+:\d\d:\d\d left"
+    # The first is after too few steps to tell a rate.
+    assert all(re.fullmatch(pattern, line) for line in progress[1:]), progress
+    assert all(re.match(r"2025-\d\d-\d\d  ", line) for line in lines), lines
 
 
 def test_a_backtest_without_a_column_says_which_and_what_to_do(tmp_path: Path) -> None:

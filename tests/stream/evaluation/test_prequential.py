@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pytest
 
 from stream.evaluation.prequential import PrequentialWindow
 
@@ -66,3 +67,12 @@ def test_a_pickled_window_goes_on_as_if_nothing_had_happened() -> None:
         window.add("x", True, {"a-1": 0.9})
         window.correct("t19", True)
     assert stored.quality("a-1") == kept.quality("a-1")
+
+
+def test_calibration_is_judged_over_the_window() -> None:
+    window = PrequentialWindow(capacity=4)
+    for n, (fraud, score) in enumerate([(True, 0.5), (True, 0.5), (False, 0.5), (False, 0.1), (False, 0.1)]):
+        window.add(f"t{n}", fraud, {"a-1": score})
+    quality = window.quality("a-1")
+    assert quality.calibration_error == pytest.approx(0.1 / 2)  # half said 0.1, and none of them was
+    assert quality.brier == pytest.approx((2 * 0.5**2 + 2 * 0.1**2) / 4)

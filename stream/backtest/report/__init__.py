@@ -1,0 +1,1 @@
+"""The report of a backtest: one HTML page that an analyst can read unaided."""
