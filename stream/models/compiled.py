@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.errors import SnapshotError
+from stream.models.boosted import Boosted
 from stream.models.forest import Forest
 from stream.models.linear import Linear
 from stream.models.parts import Arrays, Floats, Metadata, Parts
@@ -108,4 +109,6 @@ def compiled_from_parts(
             return Linear.from_parts(parts, features)
         case Forest.kind:
             return Forest.from_parts(parts, features)
+        case Boosted.kind:
+            return Boosted.from_parts(parts, features)
     raise SnapshotError(f"models of kind {kind!r} are unknown here: upgrade the scorers before the learner")
