@@ -165,7 +165,8 @@ def _print(result: BacktestSummary) -> None:
     )
     click.echo(
         f"{result.labels:,} labels, {result.labels_joined:,} joined, {result.learned:,} learnt;"
-        f" {result.drift_events} drifts, {result.swaps} swaps; champion {result.champion_version}"
+        f" {result.drift_events} drifts, {result.swaps} swaps"
+        f"{f', {result.fits} fits' if result.fits else ''}; champion {result.champion_version}"
     )
     for version, precision in sorted(result.average_precision.items(), key=lambda pair: -pair[1]):
         click.echo(f"  {version:<14} average precision {precision:.3f} on the last labels")

@@ -23,7 +23,7 @@ def test_an_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("FRAUD_PARTITIONS", "many", "FRAUD_PARTITIONS=many"),
         ("FRAUD_ALERT_THRESHOLD", "0", "greater than 0"),
         ("FRAUD_BROKER", "localhost", "not HOST:PORT"),
-        ("FRAUD_ROLE", "both", "'score', 'learn' or 'all'"),
+        ("FRAUD_ROLE", "both", "'score', 'learn', 'fit' or 'all'"),
         ("FRAUD_NAMESPACE", "Ö", "FRAUD_NAMESPACE"),
         ("FRAUD_CHALLENGERS", "a,b,c,d,e,f,g,h,i", "at most 8"),
     ],
