@@ -241,8 +241,8 @@ class Learner:
             parameters=offer.info.parameters,
         )
         detail = (
-            f"{contender.version} {'fitted again' if refitted else 'born'}: on {learned} labels with {frauds}"
-            f" frauds, up to label {offer.info.label_offset}"
+            f"{contender.version} fitted on {learned} labels with {frauds} frauds, up to label"
+            f" {offer.info.label_offset}"
         )
         evidence: dict[str, float | int | str] = {
             "offer": offer.revision,
