@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stream.errors import SnapshotError
 from stream.models.boosted import Boosted, boosted_from_lightgbm
-from stream.models.compiled import CompiledModel, compiled_from_parts
+from stream.models.compiled import compiled_from_parts
 from stream.models.parts import Floats
 from stream.models.sampling import corrected
 
@@ -292,8 +292,3 @@ def test_a_tree_of_absurd_depth_is_refused() -> None:
     }
     with pytest.raises(SnapshotError, match="a tree is deeper than 64"):
         compiled_from_parts("boosted", {"negative_rate": 1.0, "intercept": 0.0}, arrays, features=1)
-
-
-def test_it_is_a_compiled_model() -> None:
-    model: CompiledModel = one_split(value=[0.0, -1.0, 1.0])
-    assert model.kind == "boosted"
