@@ -9,14 +9,18 @@ COPY stream stream
 COPY producers producers
 COPY consumers consumers
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --prefer-binary --wheel-dir /wheels .
+    pip wheel --prefer-binary --wheel-dir /wheels '.[batch]'
 
 FROM python:3.12.11-slim-bookworm
+# LightGBM's wheel brings everything but the OpenMP runtime, which slim images leave out.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
 # Faust makes a directory for its tables where it starts, though we have none.
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/fraudstream \
     --shell /usr/sbin/nologin fraudstream
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links=/wheels --only-binary=:all: fraudstream
+    pip install --no-cache-dir --no-index --find-links=/wheels --only-binary=:all: 'fraudstream[batch]'
 ENV PYTHONUNBUFFERED=1 \
     FRAUD_HTTP_HOST=0.0.0.0 \
     FRAUD_HTTP_PORT=8000

@@ -240,6 +240,17 @@ OVERVIEW: Final[Json] = dashboard(
             stat("Label offset", "The last label applied.", q.LABEL_OFFSET),
         ),
         row(
+            "Batch challenger",
+            5,
+            stat("Age of the last fit", "In label time: of the model offered last.", q.FIT_AGE, unit="s"),
+            stat("Time of a fit", "Mean.", q.FIT_SECONDS, unit="s"),
+            timeseries("Window", "Transactions that it is fitted on.", q.FIT_ROWS, stacked=True),
+            timeseries(
+                "Labels read", "A second: joined, or skipped.", q.FIT_LABELS, unit="reqps", stacked=True
+            ),
+            timeseries("Fits and offers", "Offers by what the learner did.", q.FITS, q.OFFERS, bars=True),
+        ),
+        row(
             "Workers",
             7,
             timeline("Readiness", "By worker.", q.READY, {0: ("not ready", "red"), 1: ("ready", "green")}),

@@ -100,6 +100,22 @@ CHECKPOINT_AGE: Final = Query(f"time() - max(fraud_checkpoint_timestamp_seconds{
 CHECKPOINT_BYTES: Final = Query(f"max(fraud_checkpoint_bytes{{{WORKERS}}})", "size")
 LABEL_OFFSET: Final = Query(f"max(fraud_label_offset{{{WORKERS}}})", "offset")
 
+# The batch challenger.
+FITS: Final = Query(f"sum(increase(fraud_fits_total{{{WORKERS}}}[{RATE}]))", "fitted")
+OFFERS: Final = Query(
+    f"sum by (decision) (increase(fraud_offers_total{{{WORKERS}}}[{RATE}]))", "{{decision}}"
+)
+FIT_AGE: Final = Query(
+    f'max(fraud_event_timestamp_seconds{{{WORKERS}, role="fit"}})'
+    f" - max(fraud_fit_timestamp_seconds{{{WORKERS}}} > 0)",
+    "age",
+)
+FIT_SECONDS: Final = Query(
+    f"sum(fraud_fit_seconds_sum{{{WORKERS}}}) / sum(fraud_fit_seconds_count{{{WORKERS}}})", "time"
+)
+FIT_ROWS: Final = Query(f"max by (outcome) (fraud_fit_rows{{{WORKERS}}})", "{{outcome}}")
+FIT_LABELS: Final = Query(total("fraud_fit_labels_total", by="outcome"), "{{outcome}}")
+
 # Workers.
 READY: Final = Query(f"fraud_ready{{{WORKERS}}}", "{{instance}}")
 BUILDS: Final = Query(f"count by (version, role) (fraud_build_info{{{WORKERS}}})", "{{version}} {{role}}")

@@ -62,12 +62,14 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--role", type=click.Choice(["score", "learn", "all"]), help="What it does [FRAUD_ROLE].")
+@click.option(
+    "--role", type=click.Choice(["score", "learn", "fit", "all"]), help="What it does [FRAUD_ROLE]."
+)
 @click.option("--broker", help="Kafka's HOST:PORT, comma-separated [FRAUD_BROKER].")
 @click.option("--redis", help="URL of Redis [FRAUD_REDIS].")
 @click.option("--http-port", type=int, help="Port of metrics and health, 0 for any [FRAUD_HTTP_PORT].")
 def worker(**overrides: Any) -> None:
-    """Score transactions, learn from labels, or both, until told to stop."""
+    """Score transactions, learn from labels, or both, until told to stop; or fit the batch challenger."""
     from stream.worker import run_worker  # noqa: PLC0415 - Faust takes a second to import
 
     run_worker(load_settings(**overrides))

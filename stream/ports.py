@@ -175,6 +175,47 @@ class LearnerStore(Protocol):
         """Yield the stored checkpoints, newest first."""
         ...
 
+    def offered(self, known: int) -> tuple[int, bytes] | None:
+        """Read what a fitter has offered last, and its revision, unless that is `known`; cheap if it is.
+
+        Parameters
+        ----------
+        known
+            The revision that the caller has; 0: none.
+        """
+        ...
+
+
+class FitterStore(Protocol):
+    """The fitter's side of the feature store. One writer at a time.
+
+    Raises as :class:`ScorerStore` does.
+    """
+
+    def take_fitter(self) -> Token:
+        """Take the fitter's role over: from now on every older token of it is refused."""
+        ...
+
+    def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
+        """Find pending records by transaction id, whichever of the `partitions` holds them."""
+        ...
+
+    def offer(self, token: Token, snapshot: bytes) -> int:
+        """Store `snapshot` for the learner in place of what was offered before; return its revision.
+
+        Repeating it (its answer was lost) changes nothing: the same bytes keep their revision.
+
+        Raises
+        ------
+        FencedError
+            Another fitter has taken over.
+        """
+        ...
+
+    def offered(self, known: int) -> tuple[int, bytes] | None:
+        """Read what was offered last, as :meth:`LearnerStore.offered` does."""
+        ...
+
 
 class Progress(Protocol):
     """How far the pipeline has come: for replays that must not run ahead of it, and for the watchdog."""

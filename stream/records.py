@@ -138,7 +138,9 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     schema_version: Version = SCHEMA_VERSION
 
 
-ModelEventKind = Literal["born", "drift", "gate_passed", "gate_refused", "swap", "rollback", "retired"]
+ModelEventKind = Literal[
+    "born", "drift", "gate_passed", "gate_refused", "swap", "rollback", "retired", "refitted"
+]
 
 
 class ModelEvent(Struct, frozen=True, kw_only=True, gc=False):

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stream.errors import SettingsError
 
-Role = Literal["score", "learn", "all"]
+Role = Literal["score", "learn", "fit", "all"]
 Decision = Literal["budget", "cost", "threshold"]
 
 
@@ -35,7 +35,11 @@ class Settings(BaseSettings):
     replication: Annotated[int, Field(ge=1, le=9, description="Copies of each partition.")] = 1
 
     role: Annotated[
-        Role, Field(description="What this worker does: score, learn, or all in one process.")
+        Role,
+        Field(
+            description="What this worker does: score, learn, or all of both in one process; or fit the batch"
+            " challenger."
+        ),
     ] = "all"
     http_host: Annotated[str, Field(description="Address that metrics and health are served on.")] = (
         "127.0.0.1"
@@ -148,6 +152,34 @@ class Settings(BaseSettings):
             ge=0, description="How long a label waits for its transaction before it becomes a dead letter."
         ),
     ] = 600.0
+    batch: Annotated[
+        Literal["off", "on"],
+        Field(
+            description="Whether a backtest, and a demo, refit LightGBM on a schedule; in production that is"
+            " what `worker --role fit` is started for."
+        ),
+    ] = "off"
+    batch_every_days: Annotated[
+        float, Field(gt=0, le=400, description="Label time from one fit of LightGBM to the next, in days.")
+    ] = 7.0
+    batch_window_days: Annotated[
+        float,
+        Field(gt=0, le=400, description="How far back in label time the labels lie that it is fitted on."),
+    ] = 60.0
+    batch_min_frauds: Annotated[
+        int, Field(ge=1, description="With fewer frauds than this among them it is not fitted.")
+    ] = 200
+    batch_negative_rate: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of the legitimate transactions that it is fitted on."),
+    ] = 0.2
+    batch_rows: Annotated[
+        int,
+        Field(
+            ge=1_000,
+            description="Most transactions that it is fitted on, the newest; 350 bytes of memory each.",
+        ),
+    ] = 400_000
     signing_key: Annotated[
         SecretStr | None,
         Field(

@@ -26,7 +26,7 @@ def every(services: dict[str, dict[str, Any]]) -> pytest.MarkDecorator:
 
 def test_the_whole_system_is_there() -> None:
     assert set(SERVICES) == {
-        *("kafka", "redis", "topics-init", "scorer", "learner", "simulator"),
+        *("kafka", "redis", "topics-init", "scorer", "learner", "fitter", "simulator"),
         *("prometheus", "alertmanager", "grafana"),
     }
 

@@ -17,8 +17,8 @@ K = TypeVar("K", bound=Hashable)
 class InMemoryStore:
     """A feature store for the scorer, the learner and whoever watches them, all in one process.
 
-    It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore` and a
-    :class:`~stream.ports.Progress`. May be shared by threads.
+    It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore`, a
+    :class:`~stream.ports.FitterStore` and a :class:`~stream.ports.Progress`. May be shared by threads.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ class InMemoryStore:
         self._snapshots: dict[str, bytes] = {}
         self._retired: _Shelf[str] = _Shelf(RETIRED_SNAPSHOT_TTL)
         self._checkpoints: deque[bytes] = deque(maxlen=CHECKPOINTS_KEPT)
+        self._fitter_token = 0
+        self._offer: tuple[int, bytes] | None = None
 
     def check(self) -> None:
         """Return: memory is always there."""
@@ -202,6 +204,30 @@ class InMemoryStore:
         with self._lock:
             stored = list(self._checkpoints)
         yield from stored
+
+    # Between the fitter and the learner.
+
+    def take_fitter(self) -> Token:
+        """Take the fitter's role over; see :class:`~stream.ports.FitterStore`."""
+        with self._lock:
+            self._fitter_token += 1
+            return Token(self._fitter_token)
+
+    def offer(self, token: Token, snapshot: bytes) -> int:
+        """Store a snapshot for the learner; see :class:`~stream.ports.FitterStore`."""
+        with self._lock:
+            if token != self._fitter_token:
+                raise fenced("the fitter's role", token, self._fitter_token)
+            revision, offered = self._offer or (0, None)
+            if offered != snapshot:
+                revision += 1
+                self._offer = (revision, snapshot)
+            return revision
+
+    def offered(self, known: int) -> tuple[int, bytes] | None:
+        """Read what a fitter has offered last; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            return self._offer if self._offer is not None and self._offer[0] != known else None
 
     # Progress.
 

@@ -61,12 +61,13 @@ _SCORE_BUCKETS: Final = (
     *(0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0),
 )
 _JOIN_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_FIT_BUCKETS: Final = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 _DELAY_BUCKETS: Final = (
     *(10 * _MINUTE, _HOUR, 6 * _HOUR, 12 * _HOUR),
     *(days * _DAY for days in (1, 2, 3, 5, 7, 10, 14, 21, 30, 45, 60)),
 )
 
-_ROLES: Final = ("score", "learn")
+_ROLES: Final = ("score", "learn", "fit")
 _TOPICS: Final = ("transactions", "labels")
 _SERVICES: Final = ("redis", "kafka", "learner")
 _STAGES: Final = ("decode", "load", "compute", "commit", "emit")
@@ -328,13 +329,46 @@ class Metrics:
         "When the learner last stored a checkpoint, seconds since 1970; 0 before the first.",
     )
     checkpoint_bytes = Entry(Gauge, "fraud_checkpoint_bytes", "Size of that checkpoint.")
+    fits = Entry(Counter, "fraud_fits_total", "Times that the batch challenger was fitted and offered.")
+    fit_seconds = Entry(
+        Histogram,
+        "fraud_fit_seconds",
+        "Time that a fit took, its offer included.",
+        buckets=_FIT_BUCKETS,
+    )
+    fit_rows = Entry(
+        Gauge,
+        "fraud_fit_rows",
+        "Transactions in the window that the batch challenger is fitted on.",
+        {"outcome": ("fraud", "legitimate")},
+    )
+    fit_labels = Entry(
+        Counter,
+        "fraud_fit_labels_total",
+        "Labels that the fitter has read: joined to their transaction; or skipped, as it was not found.",
+        {"outcome": ("joined", "skipped")},
+    )
+    fit_time = Entry(
+        Gauge,
+        "fraud_fit_timestamp_seconds",
+        "Label time up to which the last model offered was fitted, seconds since 1970; 0 before the first."
+        ' Its age: fraud_event_timestamp_seconds{role="fit"} less this.',
+    )
+    offers = Entry(
+        Counter,
+        "fraud_offers_total",
+        "Models offered by a fitter, by what the learner did: admitted, or refused as damaged, forged or"
+        " made for other features.",
+        {"decision": ("admitted", "refused")},
+    )
     label_offset = Entry(
-        Gauge, "fraud_label_offset", "Offset of the last label that the learner has applied."
+        Gauge, "fraud_label_offset", "Offset of the last label that the learner, or the fitter, has applied."
     )
     event_time = Entry(
         Gauge,
         "fraud_event_timestamp_seconds",
-        "Newest event time (score) or label time (learn) seen, seconds since 1970: the stream's own clock.",
+        "Newest event time (score) or label time (learn, fit) seen, seconds since 1970: the stream's own"
+        " clock.",
         {"role": _ROLES},
     )
     build_info = Entry(

@@ -92,3 +92,20 @@ class LearnerKeys:
         Of one token only, so that a learner that has been replaced cannot touch its successor's.
         """
         return f"{self._staged}{token}:{name}"
+
+
+class FitterKeys:
+    """The keys that the fitter writes.
+
+    Examples
+    --------
+    >>> keys = FitterKeys("fraud")
+    >>> keys.fence, keys.offer, keys.revision
+    ('fraud:{fitter}:f', 'fraud:{fitter}:o', 'fraud:{fitter}:n')
+    """
+
+    def __init__(self, namespace: str) -> None:
+        base = f"{namespace}:{{fitter}}"
+        self.fence: Final = f"{base}:f"
+        self.offer: Final = f"{base}:o"
+        self.revision: Final = f"{base}:n"

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 
 from stream.adapters.fencing import elsewhere, fenced
 from stream.adapters.redis_connection import RedisConnection
-from stream.adapters.redis_keys import LearnerKeys, PartitionKeys
+from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.errors import FencedError, InfrastructureError
 from stream.ports import Loaded, RiskKey, Tenure, Token
@@ -24,8 +24,8 @@ K = TypeVar("K")
 class RedisStore:
     """A feature store in one Redis.
 
-    It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore` and a
-    :class:`~stream.ports.Progress`. May be shared by threads.
+    It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore`, a
+    :class:`~stream.ports.FitterStore` and a :class:`~stream.ports.Progress`. May be shared by threads.
 
     Parameters
     ----------
@@ -67,11 +67,13 @@ class RedisStore:
         self._pending_ttl_ms = _milliseconds(pending_ttl)
         self._state_ttl_ms = _milliseconds(state_ttl)
         self._learner = LearnerKeys(namespace)
+        self._fitter = FitterKeys(namespace)
         self._ready_key = f"{namespace}:ready"
         self._scorer_commit = self._redis.script("scorer_commit.lua")
         self._learner_commit = self._redis.script("learner_commit.lua")
         self._publish = self._redis.script("publish.lua")
         self._checkpoint = self._redis.script("checkpoint.lua")
+        self._offer = self._redis.script("offer.lua")
 
     def __repr__(self) -> str:
         return f"RedisStore({self._redis.place!r}, namespace={self._namespace!r})"
@@ -290,6 +292,35 @@ class RedisStore:
             checkpoint = self._get("reading a checkpoint", key)
             if checkpoint is not None:
                 yield checkpoint
+
+    # Between the fitter and the learner.
+
+    def take_fitter(self) -> Token:
+        """Take the fitter's role over; see :class:`~stream.ports.FitterStore`."""
+        with self._redis.doing("taking the fitter's role") as client:
+            return Token(client.incr(self._fitter.fence))
+
+    def offer(self, token: Token, snapshot: bytes) -> int:
+        """Store a snapshot for the learner; see :class:`~stream.ports.FitterStore`."""
+        keys = self._fitter
+        answer = self._redis.run(
+            self._offer, "offering a model", [keys.fence, keys.offer, keys.revision], [token, snapshot]
+        )
+        match answer:
+            case [b"done", int(revision)]:
+                return revision
+            case _:
+                raise _fenced("the fitter's role", token, answer)
+
+    def offered(self, known: int) -> tuple[int, bytes] | None:
+        """Read what a fitter has offered last; see :class:`~stream.ports.LearnerStore`."""
+        keys = self._fitter
+        what = "looking for an offered model"
+        if int(self._get(what, keys.revision) or 0) == known:
+            return None
+        with self._redis.doing(what) as client:
+            revision, offer = cast("list[bytes | None]", client.mget([keys.revision, keys.offer]))
+        return None if revision is None or offer is None else (int(revision), offer)
 
     # Progress.
 

@@ -207,7 +207,8 @@ def _print(result: BacktestSummary) -> None:
     )
     click.echo(
         f"{result.labels:,} labels, {result.labels_joined:,} joined, {result.learned:,} learnt;"
-        f" {result.drift_events} drifts, {result.swaps} swaps; champion {result.champion_version}"
+        f" {result.drift_events} drifts, {result.swaps} swaps"
+        f"{f', {result.fits} fits' if result.fits else ''}; champion {result.champion_version}"
     )
     if result.alert_recall is not None:
         whole_day = "" if result.alerts_per_day is None else f", {result.alerts_per_day:.1f} on a whole day"

@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from stream.adapters.memory import InMemoryStore
 from stream.adapters.topics import TopicNames
 from stream.backtest.answers import Answers
+from stream.backtest.fit_process import FitProcess
 from stream.backtest.tally import Tally
 from stream.clock import ManualClock
 from stream.durations import in_milliseconds
@@ -24,6 +26,7 @@ from stream.pipeline.scoring import Served
 from stream.ports import Outgoing
 from stream.recording import Recorded
 from stream.records import Label, ModelEvent, Record, encode
+from stream.roles.fitter import FitterPolicy, FitterRole
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
 from stream.roles.scorer import ScorerPolicy, ScorerRole
@@ -46,6 +49,8 @@ class BacktestSummary:
     learned: int = 0
     drift_events: int = 0
     swaps: int = 0
+    fits: int = 0
+    """Of the batch challenger."""
     champion_version: str = ""
     average_precision: dict[str, float] = field(default_factory=dict)
     """Of each model, over the window of the last labels."""
@@ -96,6 +101,12 @@ class Backtest:
         self._learner = LearnerRole(
             store, _Nowhere(), topics, self._clock, LearnerPolicy.of(alone), None, waits
         )
+        self._fit_process = FitProcess() if settings.batch == "on" else None
+        self._fitter = (
+            FitterRole(store, self._clock, FitterPolicy.of(alone), None, waits, self._fit_process)
+            if self._fit_process is not None
+            else None
+        )
         self._on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None
         self._offsets = {"transactions": 0, "labels": 0}
         self.summary = BacktestSummary()
@@ -138,17 +149,20 @@ class Backtest:
         on_events
             Told of drift, births and swaps as they happen.
         on_stages
-            Told for each batch of ``score`` or ``learn`` how many seconds each stage took.
+            Told for each batch of ``score``, ``learn`` or ``fit`` how many seconds each stage took.
         """
         self._on_stages = on_stages
         started = time.perf_counter()
         self._learner.start()
         self._scorer.assign(0)
-        for step in deliveries(recording, in_milliseconds(delay), in_milliseconds(cadence)):
-            if isinstance(step, Transactions):
-                self._score(step.records, on_scored, on_answers)
-            else:
-                self._learn(step.labels, on_events)
+        if self._fitter is not None:
+            self._fitter.start()
+        with self._fit_process or nullcontext():
+            for step in deliveries(recording, in_milliseconds(delay), in_milliseconds(cadence)):
+                if isinstance(step, Transactions):
+                    self._score(step.records, on_scored, on_answers)
+                else:
+                    self._learn(step.labels, on_events)
         self._finish(time.perf_counter() - started)
         return self.summary
 
@@ -182,12 +196,22 @@ class Backtest:
         for start in range(0, len(labels), self._batch_records):
             chunk = labels[start : start + self._batch_records]
             self._clock.now_ms = max(self._clock.now_ms, chunk[-1].label_time)
-            report = self._learner.handle([self._label(label) for label in chunk])
+            records = [self._label(label) for label in chunk]
+            report = self._learner.handle(records)
             self._on_stages("learn", report.stages)
             summary.labels_joined += len(report.joined)
             summary.events += [_plain(event) for event in report.events]
             if report.events:
                 on_events(report.events)
+            # After the learner, which therefore meets a new fit with its next batch, wherever it runs.
+            if self._fitter is not None:
+                self._fit(self._fitter, records)
+
+    def _fit(self, fitter: FitterRole, records: Sequence[Record]) -> None:
+        report = fitter.handle(records)
+        fits = sum(done.seconds for done in report.fits)
+        self._on_stages("fit", {**report.stages, "fit": fits})
+        self.summary.fits += len(report.fits)
 
     def _finish(self, seconds: float) -> None:
         summary, learner, tally = self.summary, self.learner, self.tally

@@ -49,6 +49,7 @@ class Crew:
             name: value for name, value in environment.items() if not name.startswith("FRAUD_")
         } | environment_of(settings)
         self._urgent = urgent
+        self._batch = settings.batch == "on"
         self._folder = Path(tempfile.mkdtemp(prefix="fraudstream-demo-"))
         self._children: list[Child] = []
         self._simulation = self._folder / "simulation.json"
@@ -68,7 +69,9 @@ class Crew:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def start_workers(self, give_up: Callable[[], bool]) -> None:
-        """Start a learner and a scorer, and return once both are ready, or when `give_up` says so.
+        """Start a learner and a scorer, and return once all are ready, or when `give_up` says so.
+
+        And a fitter, where the settings ask for the batch challenger.
 
         Raises
         ------
@@ -77,7 +80,10 @@ class Crew:
         """
         learner, self.learner = self._start_worker("learner", "learn")
         scorer, self.scorer = self._start_worker("scorer", "score")
-        for child, endpoint in ((learner, self.learner), (scorer, self.scorer)):
+        workers = [(learner, self.learner), (scorer, self.scorer)]
+        if self._batch:
+            workers.append(self._start_worker("fitter", "fit"))
+        for child, endpoint in workers:
             waited = 0.0
             while not give_up() and (reason := endpoint.why_not_ready()) is not None:
                 self.check()

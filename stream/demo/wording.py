@@ -17,6 +17,7 @@ STYLES: Final = {
     "swap": "bold green",
     "rollback": "bold red",
     "retired": "dim",
+    "refitted": "dim",
 }
 
 

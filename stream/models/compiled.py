@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream.errors import SnapshotError
 from stream.models.binned import Binned
 from stream.models.blend import Blend
+from stream.models.boosted import Boosted
 from stream.models.forest import Forest
 from stream.models.linear import Linear
 from stream.models.parts import Arrays, Floats, Metadata, Parts
@@ -115,6 +116,8 @@ def compiled_from_parts(
         case Blend.kind:
             numbers = range(Blend.count_members(parts))
             return Blend.from_parts(parts, [_member(parts, number, features) for number in numbers])
+        case Boosted.kind:
+            return Boosted.from_parts(parts, features)
     raise SnapshotError(f"models of kind {kind!r} are unknown here: upgrade the scorers before the learner")
 
 

@@ -12,12 +12,14 @@ from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
 from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
 from stream.models.compiled import CompiledModel
+from stream.models.fitted import FittedModel
 from stream.models.online import View
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
 from stream.records import Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
+from stream.registry.snapshot import SnapshotInfo
 from stream.registry.swap import Case, Refusal, Swap, SwapPolicy
 
 _RATIO = FEATURE_NAMES.index("amount_ratio")
@@ -99,6 +101,18 @@ class Publication(NamedTuple):
     parent: str | None
     frauds_learned: int
     learned: int
+    compiled: CompiledModel
+    parameters: dict[str, float | int]
+    fitted_to: int | None
+    """Offset of the last label it was fitted on; None for a model that learns online."""
+
+
+class Offer(NamedTuple):
+    """A model that was fitted elsewhere, as the store holds it and opened."""
+
+    revision: int
+    """Of the store; each offer has its own."""
+    info: SnapshotInfo
     compiled: CompiledModel
 
 
@@ -205,6 +219,52 @@ class Learner:
                 self.publish()
         return outcome._replace(joined=len(batch), duplicates=duplicates, corrections=corrections)
 
+    def admit(self, offer: Offer, now_ms: int) -> list[ModelEvent]:
+        """Take a model in that was fitted elsewhere; it is scored from the next snapshot on.
+
+        Parameters
+        ----------
+        offer
+            Its recipe's first, or a refit: then it takes the place of the fit before, under its version.
+        now_ms
+            The present, milliseconds since 1970, for the events' ``recorded_at``.
+
+        Returns
+        -------
+        list[ModelEvent]
+            What happened; nothing when there are as many models as there may be, and none of them has been
+            judged yet: to be offered again.
+        """
+        events: list[ModelEvent] = []
+        recipe, metrics = offer.info.recipe, offer.info.metrics
+        refitted = self.field.fitted(recipe) is not None
+        if not refitted and not self._make_room(events, now_ms):
+            return events
+        learned, frauds = int(metrics["learned"]), int(metrics["frauds_learned"])
+        contender = self.field.admit(
+            recipe,
+            FittedModel(offer.compiled, learned, frauds),
+            self.offset,
+            fitted_to=offer.info.label_offset,
+            parameters=offer.info.parameters,
+        )
+        detail = (
+            f"{contender.version} fitted on {learned} labels with {frauds} frauds, up to label"
+            f" {offer.info.label_offset}"
+        )
+        evidence: dict[str, float | int | str] = {
+            "offer": offer.revision,
+            "fitted_to": offer.info.label_offset,
+            **metrics,
+        }
+        kind: ModelEventKind = "refitted" if refitted else "born"
+        events.append(self._event(kind, contender.version, None, detail, evidence, now_ms))
+        if refitted:
+            self.publish()
+        else:
+            self._change_roster()
+        return events
+
     def publication(self) -> tuple[Publication, ...] | None:
         """Return the models to hand to the scorers, the champion first, once; None when nothing is new."""
         publication, self._publication = self._publication, None
@@ -292,21 +352,30 @@ class Learner:
             "labels_since": drift.labels_since,
         }
         events.append(self._event("drift", champion.version, None, detail, evidence, now_ms))
-        # A model that knows nothing of the old pattern has a head start on the new one.
-        if self.field.crowded():
-            quality = {version: judged.average_precision for version, judged in self.quality().items()}
-            weakest = self.field.weakest(quality)
-            if weakest is None:
-                return
-            self.field.retire(weakest)
-            self.window.forget(weakest)
-            detail = f"{weakest} retired: the lowest average precision of the challengers"
-            evidence = {"average_precision": quality[weakest]}
-            events.append(self._event("retired", weakest, None, detail, evidence, now_ms))
-        born = self.field.bear(champion.recipe, self.offset, parent=champion.version)
+        if not self._make_room(events, now_ms):
+            return
+        # A model that knows nothing of the old pattern has a head start on the new one. One that is fitted
+        # elsewhere cannot be born here: the recipe that served first stands in.
+        recipe = champion.recipe if champion.fitted_to is None else self.policy.champion
+        born = self.field.bear(recipe, self.offset, parent=champion.version)
         detail = f"{born.version} born on the drift of {champion.version}: it learns from here on only"
         events.append(self._event("born", born.version, champion.version, detail, {}, now_ms))
         self._change_roster()
+
+    def _make_room(self, events: list[ModelEvent], now_ms: int) -> bool:
+        """Retire the weakest challenger where there is room for no other; False when none can be told."""
+        if not self.field.crowded():
+            return True
+        quality = {version: judged.average_precision for version, judged in self.quality().items()}
+        weakest = self.field.weakest(quality)
+        if weakest is None:
+            return False
+        self.field.retire(weakest)
+        self.window.forget(weakest)
+        detail = f"{weakest} retired: the lowest average precision of the challengers"
+        evidence: dict[str, float | int | str] = {"average_precision": quality[weakest]}
+        events.append(self._event("retired", weakest, None, detail, evidence, now_ms))
+        return True
 
     def _on_swap(self, swap: Swap, events: list[ModelEvent], now_ms: int) -> None:
         self.swaps += 1
@@ -387,6 +456,8 @@ def _compiled(contender: Contender) -> Publication:
         model.frauds_learned,
         model.learned,
         model.compile(),
+        contender.parameters,
+        contender.fitted_to,
     )
 
 

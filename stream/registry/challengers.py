@@ -1,9 +1,10 @@
 """The field: the champion and its challengers, who is born and who is retired."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, nan
 
+from stream.models.fitted import FittedModel
 from stream.models.online import OnlineModel
 from stream.models.recipes import recipe
 from stream.registry.snapshot import model_version
@@ -11,16 +12,20 @@ from stream.registry.snapshot import model_version
 
 @dataclass
 class Contender:
-    """One model that learns and is scored."""
+    """One model that learns, or is fitted again and again, and is scored."""
 
     version: str
     recipe: str
-    model: OnlineModel
+    model: OnlineModel | FittedModel
     born: int
     """Offset of the last label before its birth."""
     parent: str | None = None
     snapshot: int = 0
     """Number of its last snapshot."""
+    parameters: dict[str, float | int] = field(default_factory=dict)
+    """What the recipe makes it with; goes into snapshots."""
+    fitted_to: int | None = None
+    """Offset of the last label it was fitted on; None for a model that learns online."""
 
 
 class Field:
@@ -61,13 +66,39 @@ class Field:
 
     def bear(self, recipe_name: str, born: int, parent: str | None = None) -> Contender:
         """Add a fresh model that knows nothing yet."""
-        generation = self._generations.get(recipe_name, 0) + 1
-        self._generations[recipe_name] = generation
-        version = model_version(recipe_name, generation)
+        made = recipe(recipe_name)
+        generation, version = self._name(recipe_name)
         # Generations of one recipe must not grow the same trees from the same seed.
-        model = recipe(recipe_name).build(self._seed + 1000 * generation, self._feature_names)
-        contender = Contender(version, recipe_name, model, born, parent)
+        model = made.build(self._seed + 1000 * generation, self._feature_names)
+        contender = Contender(version, recipe_name, model, born, parent, parameters=dict(made.parameters))
         self.contenders[version] = contender
+        return contender
+
+    def fitted(self, recipe_name: str) -> Contender | None:
+        """Find the contender that is fitted elsewhere by this recipe, if there is one."""
+        found = (one for one in self.contenders.values() if one.recipe == recipe_name)
+        return next((one for one in found if one.fitted_to is not None), None)
+
+    def admit(
+        self,
+        recipe_name: str,
+        model: FittedModel,
+        born: int,
+        *,
+        fitted_to: int,
+        parameters: Mapping[str, float | int],
+    ) -> Contender:
+        """Take a model in that was fitted elsewhere: as the next state of the one there is, or as a new one.
+
+        The contender is the recipe that is fitted again and again, not one fit of it, just as an online model
+        keeps its version while it learns. With labels a week late and a fit a week, no single fit would ever
+        be judged before its successor came.
+        """
+        contender = self.fitted(recipe_name)
+        if contender is None:
+            _, version = self._name(recipe_name)
+            contender = self.contenders[version] = Contender(version, recipe_name, model, born)
+        contender.model, contender.fitted_to, contender.parameters = model, fitted_to, dict(parameters)
         return contender
 
     def crowded(self) -> bool:
@@ -90,3 +121,9 @@ class Field:
         if version == self.champion:
             raise ValueError(f"{version} is the champion: promote another model first")
         del self.contenders[version]
+
+    def _name(self, recipe_name: str) -> tuple[int, str]:
+        """Return the next generation of a recipe, and its version."""
+        generation = self._generations.get(recipe_name, 0) + 1
+        self._generations[recipe_name] = generation
+        return generation, model_version(recipe_name, generation)

@@ -19,7 +19,7 @@ import stream
 from stream.errors import SnapshotError
 from stream.registry.seal import seal, unseal
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """To be raised whenever a class that the learner holds changes what it is made of."""
 MOST_BYTES: Final = 512 * 1024 * 1024
 

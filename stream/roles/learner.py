@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from math import isfinite, nan
+from typing import Literal, NamedTuple
 
 import river
 
@@ -13,11 +14,11 @@ from stream.clock import Clock
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.features.risk import RiskRecord, pack_risk, unpack_risk
-from stream.models.recipes import recipe
 from stream.pipeline.learning import (
     Joined,
     Learner,
     LearningPolicy,
+    Offer,
     Outcome,
     Publication,
     pack_verdicts,
@@ -36,7 +37,14 @@ from stream.records import (
     encode,
 )
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
-from stream.registry.snapshot import Member, Roster, SnapshotInfo, encode_roster, encode_snapshot
+from stream.registry.snapshot import (
+    Member,
+    Roster,
+    SnapshotInfo,
+    decode_snapshot,
+    encode_roster,
+    encode_snapshot,
+)
 from stream.roles.patience import Waits
 from stream.settings import Settings
 
@@ -98,6 +106,8 @@ class LearnerReport(NamedTuple):
     """Labels given up on: dead letters."""
     dead_letters: list[DeadLetter]
     events: list[ModelEvent]
+    offer: Literal["admitted", "refused"] | None
+    """What became of a model that a fitter offered, if one was."""
     gap: int
     timestamps: list[int]
     """The broker's times of the labels that joined, in milliseconds."""
@@ -113,6 +123,8 @@ class _State:
     offset: int = -1
     """Of the last label read, joined or not."""
     parked: list[Parked] = field(default_factory=list)
+    offer: int = 0
+    """Revision of the last offer that was admitted or refused."""
 
 
 class LearnerRole:
@@ -214,6 +226,7 @@ class LearnerRole:
         joined, parked, given_up, places = self._join([*waiting, *arrived], now)
         first_new = self._state.offset + 1
         loaded = time.perf_counter()
+        offer, admitted = self._look_at_offer(now)
         outcome = self._learn(joined, now)
         computed = time.perf_counter()
         if fresh:
@@ -224,7 +237,8 @@ class LearnerRole:
         self._commit(outcome)
         committed = time.perf_counter()
         letters = [*decoded.dead_letters, *given_up]
-        self._emit(outcome.events, letters)
+        events = [*admitted, *outcome.events]
+        self._emit(events, letters)
         emitted = time.perf_counter()
         return LearnerReport(
             labels=len(decoded.records),
@@ -235,7 +249,8 @@ class LearnerRole:
             parked=len(parked),
             unmatched=len(given_up),
             dead_letters=letters,
-            events=outcome.events,
+            events=events,
+            offer=offer,
             gap=gap,
             timestamps=[place.timestamp for place in places],
             stages={
@@ -247,11 +262,15 @@ class LearnerRole:
         )
 
     def tick(self) -> LearnerReport | None:
-        """Do what time asks for: try parked labels again, hand snapshots on. Call it every second or so."""
+        """Do what time asks for. Call it every second or so.
+
+        Try parked labels again, look for an offered model, hand snapshots on.
+        """
         if self._clock() - self._published_ms >= self._policy.snapshot_ms and self.learner.unpublished:
             self.learner.publish()
             self._publish()
-        return self.handle(()) if self._state.parked else None
+        offered = self._waits.redis(self._store.offered, self._state.offer) is not None
+        return self.handle(()) if self._state.parked or offered else None
 
     def checkpoint(self) -> int:
         """Store everything learnt so far; when this returns, labels up to `offset` may be acknowledged.
@@ -326,6 +345,24 @@ class LearnerRole:
             (terminals if kind == "terminal" else customers)[name] = unpack_risk(packed)
         return self.learner.learn_batch(joined, terminals, customers, now_ms)
 
+    def _look_at_offer(self, now_ms: int) -> tuple[Literal["admitted", "refused"] | None, list[ModelEvent]]:
+        """Take in what a fitter has offered, if that is new: what became of it, and what happened."""
+        offered = self._waits.redis(self._store.offered, self._state.offer)
+        if offered is None:
+            return None, []
+        revision, sealed = offered
+        try:
+            offer = _open_offer(revision, sealed, self._signing_key)
+        except SnapshotError as error:
+            _log.error("offer %d refused, the models stay as they are: %s", revision, error)
+            self._state.offer = revision
+            return "refused", []
+        events = self.learner.admit(offer, now_ms)
+        if not events:
+            return None, []
+        self._state.offer = revision
+        return "admitted", events
+
     def _commit(self, outcome: Outcome) -> None:
         risks: dict[RiskKey, bytes] = {("terminal", k): pack_risk(v) for k, v in outcome.terminals.items()}
         risks |= {("customer", k): pack_risk(v) for k, v in outcome.customers.items()}
@@ -355,11 +392,11 @@ class LearnerRole:
             model_version=one.version,
             snapshot=one.snapshot,
             recipe=one.recipe,
-            parameters=dict(recipe(one.recipe).parameters),
+            parameters=one.parameters,
             parents=(one.parent,) if one.parent else (),
             feature_schema=SCHEMA,
             features=WIDTH,
-            label_offset=self.learner.offset,
+            label_offset=self.learner.offset if one.fitted_to is None else one.fitted_to,
             river_version=river.__version__,
             metrics={"learned": float(one.learned), "frauds_learned": float(one.frauds_learned)},
         )
@@ -373,3 +410,13 @@ class LearnerRole:
         outgoing += [Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in letters]
         if outgoing:
             self._waits.kafka(self._emitter.emit, outgoing)
+
+
+def _open_offer(revision: int, sealed: bytes, key: bytes | None) -> Offer:
+    info, compiled = decode_snapshot(sealed, key, SCHEMA)
+    for name in ("learned", "frauds_learned"):
+        if not info.metrics.get(name, nan) >= 0:
+            raise SnapshotError(f"{info.model_version} does not say what it was fitted on: no {name}")
+    if not all(map(isfinite, info.metrics.values())):
+        raise SnapshotError(f"{info.model_version} has metrics that are no finite numbers")
+    return Offer(revision, info, compiled)

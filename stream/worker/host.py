@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 DRAIN_SECONDS: Final = 6.0
 """How long an orderly stop waits for the batch in hand before it gives it up."""
 SLOW_SECONDS: Final = 5.0
-"""A batch takes milliseconds: one that takes so long waits for something."""
+"""A batch takes milliseconds: one that takes so long waits for something; unless the role says otherwise."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ class Host(ABC):
 
     The event loop stays free for heartbeats and health; a role stays plain, blocking code.
     """
+
+    slow_seconds: float = SLOW_SECONDS
 
     def __init__(self, name: str, input_topic: str, settings: Settings, metrics: Metrics) -> None:
         self.name = name
@@ -153,7 +155,7 @@ class Host(ABC):
             return [f"{self.name} waits: {self.waiting_for}"]
         if self._began is not None:
             seconds = asyncio.get_running_loop().time() - self._began
-            if seconds > SLOW_SECONDS:
+            if seconds > self.slow_seconds:
                 return [f"{self.name}: at work on one batch for {seconds:.0f} s; is Kafka away?"]
         if not self._assigned.is_set():
             return [f"{self.name}: no partitions assigned yet"]

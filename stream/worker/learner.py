@@ -72,16 +72,15 @@ class LearnerHost(Host):
         metrics.parked.set(report.parked)
         for letter in report.dead_letters:
             metrics.dead_letters.labels("labels", letter.reason.value).inc()
+        if report.offer is not None:
+            metrics.offers.labels(report.offer).inc()
         if report.gap:
             metrics.offset_gaps.labels("labels").inc(report.gap)
         now = wall_clock()
         observe_many(metrics.label_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
         delays = [max(0, label.label_time - pending.event_time) / 1000 for label, pending in report.joined]
         observe_many(metrics.label_delay, delays)
-        for version, contender in learner.field.contenders.items():
-            learned = contender.model.learned
-            metrics.learned.labels(version).inc(learned - self._learned.get(version, 0))
-            self._learned[version] = learned
+        self._count_learned()
         metrics.label_offset.set(self.role.offset)
         metrics.event_time.labels("learn").set(learner.label_time / 1000)
         for event in report.events:
@@ -106,6 +105,14 @@ class LearnerHost(Host):
     def finish(self) -> None:
         """Store a last checkpoint."""
         self._checkpoint()
+
+    def _count_learned(self) -> None:
+        for version, contender in self.role.learner.field.contenders.items():
+            if contender.fitted_to is not None:
+                continue  # it learns elsewhere, from a window that may shrink
+            learned = contender.model.learned
+            self.metrics.learned.labels(version).inc(learned - self._learned.get(version, 0))
+            self._learned[version] = learned
 
     def _checkpoint(self) -> None:
         self._checkpointed_at = wall_clock()

@@ -14,6 +14,7 @@ from stream.adapters.metrics import Metrics
 from stream.adapters.topics import require_topics
 from stream.errors import FraudstreamError
 from stream.settings import Role, Settings
+from stream.worker.fitter import FitterHost
 from stream.worker.host import Host
 from stream.worker.learner import LearnerHost
 from stream.worker.log import logging_config
@@ -32,9 +33,10 @@ class Process:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         self.registry = registry
-        kinds: dict[Role, tuple[type[ScorerHost | LearnerHost], ...]] = {
+        kinds: dict[Role, tuple[type[ScorerHost | LearnerHost | FitterHost], ...]] = {
             "score": (ScorerHost,),
             "learn": (LearnerHost,),
+            "fit": (FitterHost,),
             "all": (ScorerHost, LearnerHost),
         }
         self.hosts: list[Host] = [kind(settings, self.metrics) for kind in kinds[settings.role]]

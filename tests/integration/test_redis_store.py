@@ -95,6 +95,16 @@ class TestFormat:
             b"fraud:{learner}:k:2": b"2",
         }
 
+    def test_what_the_fitter_writes(self, store: RedisStore, client: Any) -> None:
+        token = store.take_fitter()
+        store.offer(token, b"FSS1first")
+        store.offer(token, b"FSS1second")
+        assert _strings(client) == {
+            b"fraud:{fitter}:f": b"1",
+            b"fraud:{fitter}:o": b"FSS1second",
+            b"fraud:{fitter}:n": b"2",
+        }
+
     def test_only_what_grows_expires(self, store: RedisStore, client: Any) -> None:
         store.commit(store.take_partition(3), 41, {"c1": b"state"}, {"t1": b"record"}, b"ledger")
         token, _ = store.take_learner()
@@ -103,6 +113,7 @@ class TestFormat:
         )
         store.publish(token, b"roster", {"m1": b"one"})
         store.save_checkpoint(token, b"checkpoint")
+        store.offer(store.take_fitter(), b"offer")
         expiring = {key for key in client.scan_iter() if client.pttl(key) != -1}
         for ttl, keys in [
             (STATE_TTL, {b"fraud:{3}:c:c1", b"fraud:{learner}:t:x", b"fraud:{learner}:c:x"}),

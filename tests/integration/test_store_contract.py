@@ -21,7 +21,7 @@ from stream.adapters.memory import InMemoryStore
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import CHECKPOINTS_KEPT
 from stream.errors import FencedError
-from stream.ports import LearnerStore, Progress, RiskKey, ScorerStore, Tenure, Token
+from stream.ports import FitterStore, LearnerStore, Progress, RiskKey, ScorerStore, Tenure, Token
 from tests.services.process import free_port
 from tests.services.redis_server import RedisServer
 from tests.services.waiting import eventually
@@ -91,12 +91,12 @@ def _redis_stores(url: str, stores: ExitStack) -> OpenStore:
     return make
 
 
-def _pass_for(scorer: ScorerStore, learner: LearnerStore, progress: Progress) -> None:
+def _pass_for(scorer: ScorerStore, learner: LearnerStore, fitter: FitterStore, progress: Progress) -> None:
     """Take a store for each of what it is; only a type checker looks."""
 
 
 def test_an_open_store_is_ready_for_all_it_serves(store: Store) -> None:
-    _pass_for(store, store, store)
+    _pass_for(store, store, store, store)
     store.check()
     store.check()
 
@@ -387,6 +387,56 @@ class TestModels:
         assert list(store.checkpoints()) == [b"its"]
         store.save_checkpoint(successor, b"mine")
         assert list(store.checkpoints()) == [b"mine", b"its"]
+
+
+class TestFitter:
+    def test_nothing_is_offered_before_the_first_offer(self, store: Store) -> None:
+        assert store.offered(0) is None
+        store.take_fitter()
+        assert store.offered(0) is None
+
+    def test_the_last_offer_is_read_until_it_is_known(self, store: Store) -> None:
+        token = store.take_fitter()
+        first = store.offer(token, b"first")
+        assert first > 0
+        assert store.offered(0) == (first, b"first")
+        assert store.offered(first) is None
+        second = store.offer(token, b"second")
+        assert second > first
+        assert store.offered(0) == store.offered(first) == (second, b"second")
+        assert store.offered(second) is None
+
+    def test_a_revision_that_is_ahead_is_not_taken_for_the_one_there_is(self, store: Store) -> None:
+        """A learner may know an offer that a Redis which lost writes has forgotten."""
+        revision = store.offer(store.take_fitter(), b"first")
+        assert store.offered(revision + 5) == (revision, b"first")
+
+    def test_offering_the_same_again_changes_nothing(self, store: Store) -> None:
+        token = store.take_fitter()
+        revision = store.offer(token, b"first")
+        assert store.offer(token, b"first") == revision
+        assert store.offer(store.take_fitter(), b"first") == revision
+        assert store.offered(revision) is None
+
+    def test_an_offer_may_be_large_and_hold_any_bytes(self, store: Store) -> None:
+        offer = bytes(range(256)) * 4 * 1_024
+        revision = store.offer(store.take_fitter(), offer)
+        assert store.offered(0) == (revision, offer)
+
+    def test_a_fitter_that_was_replaced_offers_nothing(self, store: Store) -> None:
+        zombie = store.take_fitter()
+        revision = store.offer(zombie, b"first")
+        store.take_fitter()
+        for offer in (b"zombie", b"first"):
+            with pytest.raises(FencedError, match=r"^the fitter's role has been taken over: token 1 "):
+                store.offer(zombie, offer)
+        assert store.offered(0) == (revision, b"first")
+
+    def test_a_fitter_does_not_fence_off_the_learner(self, store: Store) -> None:
+        learner, _ = store.take_learner()
+        store.offer(store.take_fitter(), b"first")
+        store.publish(learner, b"roster", {"m1": b"one"})
+        assert store.roster() == b"roster"
 
 
 def test_what_is_not_written_any_more_is_forgotten_in_its_time(open_store: OpenStore) -> None:

@@ -29,7 +29,7 @@ def test_an_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("FRAUD_REVIEW_COST", "nan", "finite number"),
         ("FRAUD_LOSS_SHARE", "1.5", "less than or equal to 1"),
         ("FRAUD_BROKER", "localhost", "not HOST:PORT"),
-        ("FRAUD_ROLE", "both", "'score', 'learn' or 'all'"),
+        ("FRAUD_ROLE", "both", "'score', 'learn', 'fit' or 'all'"),
         ("FRAUD_NAMESPACE", "Ö", "FRAUD_NAMESPACE"),
         ("FRAUD_CHALLENGERS", "a,b,c,d,e,f,g,h,i", "at most 8"),
     ],

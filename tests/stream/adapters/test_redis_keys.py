@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from stream.adapters.redis_keys import LearnerKeys, PartitionKeys
+from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
 from stream.ports import RiskKey
 
 NAMESPACES = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
@@ -30,6 +30,13 @@ def test_all_that_the_learner_writes_lies_in_one_slot(namespace: str, ids: list[
     assert {key_slot(key.encode()) for key in written} == {key_slot(b"learner")}
 
 
+@given(namespace=NAMESPACES)
+def test_all_that_the_fitter_writes_lies_in_one_slot(namespace: str) -> None:
+    keys = FitterKeys(namespace)
+    written = [keys.fence, keys.offer, keys.revision]
+    assert {key_slot(key.encode()) for key in written} == {key_slot(b"fitter")}
+
+
 @given(ids=IDS.map(lambda ids: sorted(set(ids))))
 def test_no_two_things_share_a_key(ids: list[str]) -> None:
     learner = LearnerKeys("fraud")
@@ -42,6 +49,8 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
         *(learner.snapshot(id_) for id_ in ids),
         *(learner.staged(7, id_) for id_ in ids),
     ]
+    fitter = FitterKeys("fraud")
+    written += [fitter.fence, fitter.offer, fitter.revision]
     for partition in (0, 1, 11):
         keys = PartitionKeys("fraud", partition)
         written += [keys.fence, keys.watermark, keys.ledger, *keys.customers(ids), *keys.pending(ids)]
@@ -67,6 +76,9 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
         (LearnerKeys("eu-1").snapshot("x"), "eu-1:{learner}:s:x"),
         (LearnerKeys("eu-1").staged(7, "x"), "eu-1:{learner}:x:7:x"),
         (LearnerKeys("eu-1").checkpoints[0], "eu-1:{learner}:k:0"),
+        (FitterKeys("eu-1").fence, "eu-1:{fitter}:f"),
+        (FitterKeys("eu-1").offer, "eu-1:{fitter}:o"),
+        (FitterKeys("eu-1").revision, "eu-1:{fitter}:n"),
     ],
 )
 def test_keys_are_those_that_other_clients_know(key: str, golden: str) -> None:
