@@ -59,6 +59,9 @@ steps = st.one_of(
     st.integers(0, 3 * HOUR_MS),
     st.integers(0, 3 * DAY_MS),
     st.integers(-40 * DAY_MS, 0),  # late
+    # Whole buckets, so that every window's edge is met.
+    st.integers(-30, 30).map(lambda hours: hours * HOUR_MS),
+    st.integers(-31, 31).map(lambda days: days * DAY_MS),
     st.integers(31 * DAY_MS, 400 * DAY_MS),  # after a long silence
 )
 amounts = st.one_of(
@@ -143,6 +146,23 @@ def test_a_state_stored_by_a_version_before_is_read_and_goes_on() -> None:
     seen = described(state, transaction(START + 2 * DAY_MS, 100.0, "m1", "DE"))
     assert (seen["customer_count_30d"], seen["new_terminal"], seen["new_country"]) == (3, 0, 0)
     assert unpack_customer(pack_customer(state)) == state
+
+
+@pytest.mark.parametrize("unit", [HOUR_MS, DAY_MS])
+@pytest.mark.parametrize("late", [1, -1])
+def test_every_windows_edge_is_where_a_naive_recount_has_it(unit: int, late: int) -> None:
+    for apart in range(33):
+        state, naive = CustomerState(), NaiveCustomer()
+        for time in (START, START + late * apart * unit, START, START + late * apart * unit):
+            one = transaction(time, 40.0 if time == START else 20.0)
+            assert described(state, one) == pytest.approx(naive.observe(one), rel=1e-9, abs=1e-9)
+
+
+def test_a_long_life_is_that_of_a_naive_recount() -> None:
+    state, naive = CustomerState(), NaiveCustomer()
+    for n in range(120):
+        one = transaction(START + n * 7 * HOUR_MS, float(20 + n * n % 37), TERMINALS[n % 8])
+        assert described(state, one) == pytest.approx(naive.observe(one), rel=1e-9, abs=1e-9)
 
 
 def test_a_late_event_is_judged_by_the_window_that_ends_with_it() -> None:
