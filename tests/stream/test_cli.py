@@ -91,7 +91,8 @@ def test_a_backtest_says_how_good_its_alerts_and_scores_were(tmp_path: Path) -> 
     told = json.loads(summary.read_text())
     assert 0 < told["expected_calibration_error"] < 0.1
     assert 0 < told["brier"] < 0.1
-    assert 0 < told["alert_recall"] < told["alert_precision"] <= 1
+    assert 0 < told["alert_recall"] <= 1
+    assert 0 < told["alert_precision"] <= 1
     assert 0 < told["alerts_per_day"] < told["alerts"]
     assert f"of the alerts {told['alert_precision']:.1%} were frauds" in result.stdout
     assert f"{told['alerts_per_day']:.1f} on a whole day" in result.stdout

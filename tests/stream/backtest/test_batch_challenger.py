@@ -27,7 +27,7 @@ def test_it_is_refitted_on_schedule_scored_in_shadow_and_ends_in_the_same_bits()
     # 24 days of which the first 3 have no labels, and some more too few frauds.
     assert happened.count(("refitted", "lightgbm-1")) == first.fits - 1 >= 2
     last = list(served.values())[-1]
-    assert {"logistic-1", "lightgbm-1"} <= set(last.models)
+    assert {"ensemble-1", "lightgbm-1"} <= set(last.models)
     assert first.average_precision["lightgbm-1"] > 0.2
 
 

@@ -210,7 +210,7 @@ def test_settings_are_shown_and_secrets_are_not() -> None:
     html = render(findings(month()), run(settings=settings))
     words = Page(html).words
     assert "FRAUD_ALERT_THRESHOLD 0.25 (set)" in words
-    assert "FRAUD_CHAMPION logistic The recipe" in words
+    assert "FRAUD_CHAMPION ensemble The recipe" in words
     assert "hidden" not in html
     assert "**" not in html
 

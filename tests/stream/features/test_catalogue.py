@@ -8,6 +8,7 @@ import pytest
 from stream.features.catalogue import CATALOGUE, FEATURE_NAMES, WIDTH, catalogue_page
 from stream.features.words import say
 from stream.models.compiled import Constant
+from stream.pipeline.decision import ByThreshold
 from stream.pipeline.scoring import BatchState, Served, score_batch
 from stream.records import Transaction
 
@@ -36,7 +37,7 @@ def test_a_customer_and_terminal_never_seen_have_the_defaults(country: str | Non
         channel=country,
     )
     batch = score_batch(
-        [transaction], BatchState({}, {}, {}, {}), [Served("calm-1", 1, Constant(0.01))], 0.5, 0
+        [transaction], BatchState({}, {}, {}, {}), [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0
     )
     values = dict(zip(FEATURE_NAMES, batch.new["t"].vector.tolist(), strict=True))
     for feature in CATALOGUE:

@@ -12,6 +12,7 @@ from stream.features.customer import CustomerState
 from stream.features.risk import RiskRecord, learn_label
 from stream.features.words import say
 from stream.models.compiled import Constant
+from stream.pipeline.decision import ByThreshold
 from stream.pipeline.scoring import BatchState, Served, score_batch
 from stream.records import Transaction
 
@@ -252,7 +253,7 @@ def test_whatever_comes_every_feature_reads_as_a_sentence_would(
         for n, (offset, amount) in enumerate(bought)
     ]
     state = BatchState({"c": CustomerState()}, {"m": record}, {"c": record}, {})
-    batch = score_batch(transactions, state, [Served("calm-1", 1, Constant(0.01))], 0.5, 0)
+    batch = score_batch(transactions, state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
     for pending in batch.new.values():
         row = dict(zip(FEATURE_NAMES, pending.vector.tolist(), strict=True))
         for name in FEATURE_NAMES:

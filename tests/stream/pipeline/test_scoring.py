@@ -83,7 +83,7 @@ def test_an_alert_of_a_model_without_an_opinion_gives_a_reason_too() -> None:
     assert batch.new["a"].decision == "alert"
     ((name, value, contribution, text),) = batch.new["a"].reasons
     assert (name, value, contribution) == ("amount", 50.0, 0.0)
-    assert text == "amount 50.00, usually 50.00"
+    assert text == "amount 50.00"
 
 
 def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least() -> None:
