@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stream.adapters.recorded import RecordedFile
+from stream.backtest.analysts import Analysts
 from stream.backtest.answers import Answers
 from stream.backtest.report.collector import Collector
 from stream.backtest.report.findings import find
@@ -58,6 +59,11 @@ def _columns(_context: click.Context, _option: click.Parameter, pairs: Sequence[
     callback=_duration,
     help="Labels come in deliveries this far apart; 0: each at its own time.",
 )
+@click.option(
+    "--analysts",
+    type=click.IntRange(1),
+    help="Simulate analysts who judge so many customers a day, the most suspect, at the day's end.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many transactions.")
 @click.option(
     "--column",
@@ -81,6 +87,7 @@ def backtest(
     file: Path,
     label_delay: timedelta,
     label_cadence: timedelta,
+    analysts: int | None,
     limit: int | None,
     columns: dict[str, str],
     time_unit: Any,
@@ -103,7 +110,7 @@ def backtest(
     with ExitStack() as stack:
         written = stack.enter_context(ScoreFile(scores)) if scores else None
         show = stack.enter_context(_Shown(min(known, default=None)))
-        run = Backtest(settings)
+        run = Backtest(settings, Analysts(analysts) if analysts else None)
 
         def on_scored(scored: Scored) -> None:
             if written is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from stream.adapters.memory import InMemoryStore
 from stream.adapters.topics import TopicNames
+from stream.backtest.analysts import Analysts, by_day
 from stream.backtest.answers import Answers
 from stream.backtest.fit_process import FitProcess
 from stream.backtest.tally import Tally
@@ -78,13 +79,15 @@ class Backtest:
     ----------
     settings
         Models, threshold, cadences: what production would be run with. Kafka's and Redis's are not used.
+    analysts
+        Whose verdicts come before the labels mature; None: nobody's.
 
     Notes
     -----
     Memory: the pending records of `settings.pending_days` of the stream, about 0.6 KB a transaction.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, analysts: Analysts | None = None) -> None:
         self._clock = ManualClock()
         self._batch_records = settings.batch_records
         store = InMemoryStore(
@@ -107,6 +110,7 @@ class Backtest:
             if self._fit_process is not None
             else None
         )
+        self._analysts = analysts
         self._on_stages: Callable[[str, Mapping[str, float]], None] = lambda _role, _stages: None
         self._offsets = {"transactions": 0, "labels": 0}
         self.summary = BacktestSummary()
@@ -159,7 +163,12 @@ class Backtest:
             self._fitter.start()
         with self._fit_process or nullcontext():
             for step in deliveries(recording, in_milliseconds(delay), in_milliseconds(cadence)):
-                if isinstance(step, Transactions):
+                if isinstance(step, Transactions) and self._analysts is not None:
+                    for records in by_day(step.records):
+                        verdicts = self._analysts.due(records[0].transaction.event_time)
+                        self._learn(verdicts, on_events)
+                        self._score(records, on_scored, on_answers)
+                elif isinstance(step, Transactions):
                     self._score(step.records, on_scored, on_answers)
                 else:
                     self._learn(step.labels, on_events)
@@ -185,6 +194,8 @@ class Backtest:
             summary.scored += len(report.pendings)
             summary.dead_lettered += len(report.dead_letters)
             summary.alerts += report.alerts
+            if self._analysts is not None:
+                self._analysts.see(chunk, report.pendings)
             on_scored(report.pendings)
             answers = Answers.of(chunk, report.pendings)
             self.tally.add(answers)

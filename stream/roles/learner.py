@@ -323,8 +323,16 @@ class LearnerRole:
         for one in waiting:
             name = one.label.transaction_id
             if name in found:
+                pending = unpack_pending(found[name])
+                if pending.feature_schema != SCHEMA:
+                    detail = (
+                        f"transaction {name} was scored on the features {pending.feature_schema}, here they"
+                        f" are {SCHEMA}: no model of this version can learn from it"
+                    )
+                    given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
+                    continue
                 verdicts = unpack_verdicts(said[name]) if name in said else ()
-                joined.append(Joined(one.label, one.place.offset, unpack_pending(found[name]), verdicts))
+                joined.append(Joined(one.label, one.place.offset, pending, verdicts))
                 places.append(one.place)
             elif now_ms - one.since_ms < self._policy.label_grace_ms:
                 parked.append(one)

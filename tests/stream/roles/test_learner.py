@@ -2,6 +2,7 @@ import json
 import threading
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from stream.adapters.memory import InMemoryEmitter, InMemoryStore
@@ -9,6 +10,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
 from stream.errors import FencedError, OffsetGapError
 from stream.pipeline.learning import LearningPolicy
+from stream.pipeline.pending import pack_pending, unpack_pending
 from stream.records import Record
 from stream.registry.snapshot import decode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
@@ -274,3 +276,26 @@ def test_lost_labels_stop_the_learner_unless_told_to_go_on() -> None:
     patient.start()
     patient.handle(labels(0, 10))
     assert patient.handle(labels(15, 20)).gap == 5
+
+
+def test_a_label_of_a_transaction_with_other_features_becomes_a_dead_letter() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    found = world.store.find_pending
+
+    def as_of_old(*arguments: object) -> dict[str, bytes]:
+        one = found(*arguments)  # type: ignore[arg-type]
+        old = {name: unpack_pending(packed) for name, packed in one.items() if name == "t1"}
+        return one | {
+            name: pack_pending(msgspec.structs.replace(pending, feature_schema="deadbeef"))
+            for name, pending in old.items()
+        }
+
+    world.store.find_pending = as_of_old  # type: ignore[method-assign]
+    report = role.handle(labels(0, 3))
+    assert [given.transaction_id for given, _ in report.joined] == ["t0", "t2"]
+    (letter,) = world.letters()
+    assert (letter["reason"], letter["offset"]) == ("unmatched_label", 1)
+    assert "deadbeef" in str(letter["detail"])
+    assert role.handle(labels(3, 4)).joined, "learning goes on"
