@@ -46,6 +46,8 @@ def demo(
 ) -> None:
     """Run the whole stream here, with simulated transactions whose frauds change half-way.
 
+    A plain logistic regression serves first, so that there is something for a better model to take over from.
+
     Needs nothing: broker and Redis are embedded unless they are named. On real ones, topics and keys of its
     own, demo-TIME, keep it apart from everything else.
 
@@ -62,6 +64,9 @@ def demo(
     settings = load_settings(broker=broker, redis=redis)
     if "alert_budget" not in settings.model_fields_set:
         settings = settings.model_copy(update={"alert_budget": plan.alert_budget})
+    if not {"champion", "challengers"} & settings.model_fields_set:
+        # The story begins before the model that is served by default has earned its place.
+        settings = settings.model_copy(update={"champion": "logistic", "challengers": ("ensemble",)})
     console = Console()
     live = console.is_terminal and not console.is_dumb_terminal if plain is None else not plain
     options = DemoOptions(plan=plan, live=live, summary=summary)

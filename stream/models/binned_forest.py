@@ -24,6 +24,8 @@ MOST_LEAVES: Final = 500
 """Of one tree: bounds memory and the snapshot."""
 _PAUSE: Final = 1.15
 """A leaf thinks again once it has seen so many times as much: by then the bound has moved."""
+_LEVEL: Final = 1e-12
+"""Gains under it are rounding."""
 _LEAST: Final = 1.0
 """Weight on either side of a split."""
 
@@ -52,6 +54,9 @@ class BinnedForestClassifier(RowClassifier):
         Probability that a split is taken for better than it is, by the bound.
     tie
         When the bound has come under it, the best split is taken even if another is about as good.
+    worth
+        Gain in bits that a split must have at least. A split that tells less orders what is all alike, and
+        that order is noise.
     leaning
         As how much weight the parent's share counts in a leaf's.
     quantiles
@@ -95,6 +100,7 @@ class BinnedForestClassifier(RowClassifier):
         grace: int = 50,
         delta: float = 0.01,
         tie: float = 0.003,
+        worth: float = 0.002,
         leaning: float = 5.0,
         quantiles: int = 30,
         negative_rate: float = 1.0,
@@ -107,6 +113,7 @@ class BinnedForestClassifier(RowClassifier):
         self.grace = grace
         self.delta = delta
         self.tie = tie
+        self.worth = worth
         self.leaning = leaning
         self.quantiles = quantiles
         self.negative_rate = negative_rate
@@ -210,7 +217,7 @@ class BinnedForestClassifier(RowClassifier):
     def _think(self, tree: "_Tree", node: int, bins: Bins) -> None:
         """Split a leaf if some edge is sure to be the best, or none is better by much."""
         leaf = tree.leaves[node]
-        found = leaf.best_split(bins, self.delta, self.tie)
+        found = leaf.best_split(bins, self.delta, self.tie, self.worth)
         if found is None:
             return
         feature, threshold, low, high = found
@@ -308,7 +315,7 @@ class _Leaf:
             counts[start + placed[feature]] += weight
 
     def best_split(
-        self, bins: Bins, delta: float, tie: float
+        self, bins: Bins, delta: float, tie: float, worth: float
     ) -> tuple[int, float, tuple[int, int], tuple[int, int]] | None:
         """Return feature, threshold and both sides' counts by class; None while nothing is sure."""
         if not (self.legitimate and self.frauds):
@@ -327,7 +334,7 @@ class _Leaf:
         best = int(gains.argmax())
         second = float(np.sort(gains)[-2]) if len(gains) > 1 else 0.0
         bound = sqrt(log(1.0 / delta) / (2.0 * float(total.sum())))
-        if gains[best] <= 0.0 or (gains[best] - second <= bound and bound >= tie):
+        if gains[best] < max(worth, _LEVEL) or (gains[best] - second <= bound and bound >= tie):
             return None
         at = int(gain[best].argmax())
         feature = self.places[best][1]

@@ -25,6 +25,11 @@ class FittedModel:
     frauds_learned: int
     """Frauds among them."""
 
+    @property
+    def taught(self) -> int:
+        """Labels that it was fitted on."""
+        return self.learned
+
     def learn_row(self, *_args: object, **_others: object) -> bool:
         """Leave the label alone; its own window has it."""
         return False

@@ -93,6 +93,11 @@ class OnlineModel:
     """Labels that any classifier was shown."""
 
     @property
+    def taught(self) -> int:
+        """Labels that it was taught: those left out of its samples count for the base rate."""
+        return self.labels
+
+    @property
     def frauds_learned(self) -> int:
         """Frauds that were shown to the classifier that has seen most of them."""
         return max(member.frauds_learned for member in self.members)

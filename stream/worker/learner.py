@@ -43,7 +43,7 @@ class LearnerHost(Host):
         self._checkpointed_offset = self.role.offset
         self._checkpointed_at = wall_clock()
         contenders = self.role.learner.field.contenders
-        self._learned = {version: one.model.learned for version, one in contenders.items()}
+        self._learned = {version: one.model.taught for version, one in contenders.items()}
         self.metrics.label_offset.set(self.role.offset)
         self.metrics.checkpoint_time.set(wall_clock() / 1000)
 
@@ -110,7 +110,7 @@ class LearnerHost(Host):
         for version, contender in self.role.learner.field.contenders.items():
             if contender.fitted_to is not None:
                 continue  # it learns elsewhere, from a window that may shrink
-            learned = contender.model.learned
+            learned = contender.model.taught
             self.metrics.learned.labels(version).inc(learned - self._learned.get(version, 0))
             self._learned[version] = learned
 

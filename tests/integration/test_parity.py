@@ -26,6 +26,8 @@ Start = Callable[..., Worker]
 HALF_A_DAY: Final = timedelta(hours=12)
 # Snapshots are handed on by the clock, too: not in a backtest, which has none.
 STEADY: Final = {"batch_records": 200, "snapshot_labels": 150, "snapshot_seconds": 1e6}
+# A champion that will be beaten, so that there is a swap to agree on.
+BEATEN: Final = {"champion": "logistic", "challengers": ("forest",)}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,9 @@ def test_a_held_replay_is_scored_and_decided_as_a_backtest_of_the_same_file(
 ) -> None:
     # A backtest has one partition, and a budget has a threshold in each.
     with EmbeddedBroker(partitions=1) as broker:
-        settings = Settings(broker=broker.bootstrap, redis=redis_url, partitions=1, alert_budget=30, **STEADY)
+        settings = Settings(
+            broker=broker.bootstrap, redis=redis_url, partitions=1, alert_budget=30, **STEADY, **BEATEN
+        )
         with Pipeline(settings) as pipeline:
             worker(settings, "all")
             _replay(settings, file)
@@ -57,7 +61,7 @@ def test_a_held_replay_is_scored_and_decided_as_a_backtest_of_the_same_file(
 def test_two_scorers_serve_the_new_champion_from_one_transaction_to_the_next(
     topics: Deploy, worker: Start, file: Path
 ) -> None:
-    settings = topics(decision="threshold", **STEADY)
+    settings = topics(decision="threshold", **STEADY, **BEATEN)
     with Pipeline(settings) as pipeline:
         learner, *scorers = (worker(settings, role, timeout=None) for role in ("learn", "score", "score"))
         eventually(lambda: all(one.is_ready() for one in scorers), 40, "two scorers")

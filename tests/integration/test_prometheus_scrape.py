@@ -70,7 +70,12 @@ def work(metrics: Metrics, step: int) -> None:
     observe_many(metrics.scoring_latency, random.lognormal(-4.5, 0.5, 500))
     observe_many(metrics.label_delay, random.exponential(5 * 86_400, 40))
     observe_many(metrics.label_latency, random.exponential(0.5, 40))
-    for role in ("score", "learn"):
+    metrics.fits.inc()
+    metrics.fit_seconds.observe(1.5)
+    metrics.fit_rows.labels("fraud").set(900)
+    metrics.fit_labels.labels("joined").inc(40)
+    metrics.fit_time.set(time.time() - 3_600)
+    for role in ("score", "learn", "fit"):
         metrics.batch_records.labels(role).observe(500)
         metrics.partitions.labels(role).set(1)
         metrics.event_time.labels(role).set(time.time())

@@ -17,7 +17,7 @@ _FAKE_TERMINALS = 3
 _FRAUD_SHARE = 0.12
 
 
-def drifting(count: int = 6_000, days: int = 24, seed: int = 2) -> list[Recorded]:
+def drifting(count: int = 9_000, days: int = 30, seed: int = 1) -> list[Recorded]:
     """Return a recording: first large amounts are frauds, then small ones at a few new terminals.
 
     Parameters
