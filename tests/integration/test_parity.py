@@ -39,8 +39,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.service("redis")
 def test_a_held_replay_is_scored_and_decided_as_a_backtest_of_the_same_file(
-    redis_url: str, worker: Start, file: Path
+    redis_url: str, worker: Start, tmp_path: Path
 ) -> None:
+    # Of what the embedded broker keeps in one partition.
+    file = tmp_path / "short.parquet"
+    write_recording(drifting(6_000, days=24, seed=2), file)
     # A backtest has one partition, and a budget has a threshold in each.
     with EmbeddedBroker(partitions=1) as broker:
         settings = Settings(
