@@ -95,7 +95,7 @@ class AlertDelivery:
                     self._subscription.done(record)
             finally:
                 self._subscription.commit()
-            idle = 0.0 if batch else idle + POLL_SECONDS
+            idle = 0.0 if batch or not self._subscription.joined else idle + POLL_SECONDS
             if idle_seconds is not None and idle >= idle_seconds:
                 return
 

@@ -146,7 +146,7 @@ class Archive:
                     self._chunks and now - self._oldest_ms >= self._roll_ms
                 ):
                     self.roll()
-                if batch:
+                if batch or not subscription.joined:
                     idle_since = now
                 elif idle_seconds is not None and now - idle_since >= idle_seconds * 1000:
                     break

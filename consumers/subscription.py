@@ -60,6 +60,8 @@ class Subscription:
         self._on_revoked = on_revoked
         self._on_lost = on_lost
         self._done: dict[tuple[str, int], int] = {}
+        self.joined = False
+        """Whether the group has given it its partitions, were it none: until then, silence means nothing."""
         self._consumer = Consumer(consumer_config(broker, group))
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -106,6 +108,7 @@ class Subscription:
         self.close()
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.joined = True
         _log.info("assigned: %s", [(place.topic, place.partition) for place in partitions])
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -17,6 +17,7 @@ class ListSubscription:
     def __init__(self, batches: Sequence[Sequence[Record]] = ()) -> None:
         self.waiting = [list(batch) for batch in batches]
         self.overtaken = False
+        self.joined = True
         self.committed: dict[tuple[str, int], int] = {}
         self._done: dict[tuple[str, int], int] = {}
         self.on_revoked: Callable[[], None] = lambda: None

@@ -91,3 +91,15 @@ def test_partitions_are_committed_apart() -> None:
     subscription = ListSubscription([batch])
     AlertDelivery(subscription, [Collected()]).run(Stop())
     assert subscription.committed == {("alerts", 0): 8, ("alerts", 1): 3}
+
+
+def test_silence_counts_only_once_the_group_has_given_out_its_partitions() -> None:
+    subscription = ListSubscription([[], [], [], [placed(make_alert("t0"), 0)]])
+    subscription.joined = False
+    sink = Collected()
+    AlertDelivery(subscription, [sink]).run(Stop(), idle_seconds=0.5)
+    assert sink.taken == ["t0"]
+
+    joined = ListSubscription([[], [placed(make_alert("t1"), 0)]])
+    AlertDelivery(joined, [sink]).run(Stop(), idle_seconds=0.5)
+    assert sink.taken == ["t0"], "silence for so long ends it"
