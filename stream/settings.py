@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     seed: Annotated[int, Field(ge=0, description="Seed of every model's randomness.")] = 7
     snapshot_labels: Annotated[
         int, Field(ge=1, description="Scorers get new snapshots after this many labels.")
-    ] = 500
+    ] = 1_000
     snapshot_seconds: Annotated[
         float, Field(gt=0, description="... and after this time, if anything was learnt.")
     ] = 60.0

@@ -34,9 +34,14 @@ class DetectorPolicy:
     delta: float = 0.002
     """ADWIN's bound on the chance of a false cut at each test."""
     min_events: int = 40
-    """Frauds (or alerts) to have been seen before anything is believed."""
+    """Frauds to have been seen before anything is believed."""
     confirm_events: int = 16
     """Of those, how many after the cut tell the new mean."""
+    alerts_a_fraud: int = 10
+    """So many alerts are as good as one fraud: of alerts, the two numbers above are needed so many times.
+
+    Under an alert budget a young model's alerts are forced, and what share of a few is false means little.
+    """
     min_rise: float = 0.1
     """Smaller rises of the mean are let be: a cut can be significant and not matter."""
     legitimate: int = 1000
@@ -63,8 +68,15 @@ class PerformanceDetector:
         self._legitimate = np.zeros(policy.legitimate)
         self._legitimate_seen = 0
         self._streams: dict[Signal, _Watched] = {
-            "missed_frauds": _Watched(policy),
-            "false_alerts": _Watched(policy),
+            "missed_frauds": _Watched(
+                policy.delta, policy.min_rise, policy.min_events, policy.confirm_events
+            ),
+            "false_alerts": _Watched(
+                policy.delta,
+                policy.min_rise,
+                policy.min_events * policy.alerts_a_fraud,
+                policy.confirm_events * policy.alerts_a_fraud,
+            ),
         }
 
     def update(self, is_fraud: bool, score: float, threshold: float) -> Drift | None:
@@ -92,9 +104,9 @@ class PerformanceDetector:
 class _Watched:
     """One stream under an ADWIN, and what its mean was and became."""
 
-    def __init__(self, policy: DetectorPolicy) -> None:
-        self._policy = policy
-        self._adwin = ADWIN(delta=policy.delta, clock=8, grace_period=10)
+    def __init__(self, delta: float, min_rise: float, min_events: int, confirm_events: int) -> None:
+        self._min_rise, self._min_events, self._confirm_events = min_rise, min_events, confirm_events
+        self._adwin = ADWIN(delta=delta, clock=8, grace_period=10)
         self._events = 0
         self._best = 1.0
         self._cut_at: int | None = None
@@ -107,10 +119,10 @@ class _Watched:
         mean = self._adwin.estimation
         if self._adwin.drift_detected:
             self._cut_at = now
-        elif self._adwin.width >= self._policy.confirm_events:
+        elif self._adwin.width >= self._confirm_events:
             if self._cut_at is not None:
                 cut_at, self._cut_at = self._cut_at, None
-                if self._events >= self._policy.min_events and mean - self._best >= self._policy.min_rise:
+                if self._events >= self._min_events and mean - self._best >= self._min_rise:
                     return self._best, mean, cut_at
             self._best = min(self._best, mean)
         return None

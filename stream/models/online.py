@@ -14,7 +14,7 @@ MIN_FRAUDS: Final = 20
 PRIOR_RATE: Final = 0.005
 """The base rate before any label; weighs as much as `PRIOR_LABELS` labels."""
 PRIOR_LABELS: Final = 1_000
-WEIGHED: Final = 0.1
+WEIGHED: Final = 0.05
 """Share of the legitimate transactions on which classifiers are weighed against each other."""
 
 View = Literal["all", "analyst", "matured"]

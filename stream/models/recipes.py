@@ -117,8 +117,8 @@ _CATALOGUE = (
         (
             Ingredient(
                 OnlineLinear,
-                0.2,
-                {"learning_rate": 0.005, "limit": LIMIT, "initial": sampled(PRIOR_RATE, 0.2)},
+                0.1,
+                {"learning_rate": 0.005, "limit": LIMIT, "initial": sampled(PRIOR_RATE, 0.1)},
             ),
         ),
     ),

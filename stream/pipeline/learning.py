@@ -40,7 +40,7 @@ class LearningPolicy:
     seed: int = 7
     window_labels: int = 20_000
     """Matured labels that models are judged on."""
-    snapshot_labels: int = 500
+    snapshot_labels: int = 1_000
     """Scorers get new snapshots after this many labels."""
     swap: SwapPolicy = field(default_factory=SwapPolicy)
 
@@ -314,13 +314,17 @@ class Learner:
         customers: dict[str, RiskRecord],
         outcome: Outcome,
     ) -> None:
-        ratio = float(pending.vector[_RATIO])
-        explained = ratio >= EXPLAINED_RATIO or float(pending.vector[_ZSCORE]) >= _EXPLAINED_ZSCORE
+        vector = pending.vector
+        ratio = float(vector[_RATIO])
+        explained = ratio >= EXPLAINED_RATIO or float(vector[_ZSCORE]) >= _EXPLAINED_ZSCORE
         for records, changed, name in (
             (terminals, outcome.terminals, pending.terminal_id),
             (customers, outcome.customers, pending.customer_id),
         ):
-            record = changed[name] = records.setdefault(name, RiskRecord())
+            record = records.get(name)
+            if record is None:
+                record = records[name] = RiskRecord()
+            changed[name] = record
             if corrects:
                 correct_label(record, is_fraud=label.is_fraud, label_time=label.label_time)
             else:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stream.clock import DAY_MS
+from stream.drift.detectors import DetectorPolicy
 from stream.errors import SettingsError
 from stream.features.catalogue import FEATURE_NAMES, SCHEMA
 from stream.features.risk import RiskRecord
@@ -26,6 +27,7 @@ from stream.registry.swap import SwapPolicy
 NOW = 1_700_000_000_000
 QUICK = SwapPolicy(
     gate=GatePolicy(min_frauds=20, resamples=50),
+    detector=DetectorPolicy(alerts_a_fraud=1),
     review_labels=200,
     check_labels=50,
     cooldown_labels=300,
