@@ -287,8 +287,9 @@ class Learner:
         return {version: self.window.quality(version) for version in self.field.contenders}
 
     def _judge(self, label: Label, pending: Pending, events: list[ModelEvent], now_ms: int) -> None:
-        scores = dict(zip(pending.models, pending.scores, strict=True))
-        known = {version: score for version, score in scores.items() if version in self.field.contenders}
+        contenders = self.field.contenders
+        scores = zip(pending.models, pending.scores, strict=True)
+        known = {version: score for version, score in scores if version in contenders}
         self.window.add(label.transaction_id, label.is_fraud, known, alerted=pending.decision == "alert")
         champion = self.field.champion
         if champion not in known:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -306,21 +306,28 @@ class ScorerRole:
                 del owned.cache[name]
 
     def _emit(self, scored: ScoredBatch, decoded: Decoded[Transaction]) -> int:
-        outgoing: list[Outgoing] = []
-        alerts = 0
-        for transaction_id, pending in scored.answers:
+        if scored.answers or decoded.dead_letters:
+            self._waits.kafka(self._emitter.emit, _Emission(self._topics, scored, decoded.dead_letters))
+        return sum(pending.decision == "alert" for _, pending in scored.answers)
+
+
+class _Emission:
+    """What goes out of a batch: encoded on the way, and again each time that it has to be sent."""
+
+    def __init__(self, topics: TopicNames, scored: ScoredBatch, letters: Sequence[DeadLetter]) -> None:
+        self._topics = topics
+        self._answers = scored.answers
+        self._letters = letters
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        for transaction_id, pending in self._answers:
             record = score_record(transaction_id, pending)
             key, value = pending.customer_id.encode(), encode(record)
-            outgoing.append(Outgoing(self._topics.scores, key, value))
+            yield Outgoing(self._topics.scores, key, value)
             if record.decision == "alert":
-                alerts += 1
-                outgoing.append(Outgoing(self._topics.alerts, key, value))
-        outgoing += [
-            Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in decoded.dead_letters
-        ]
-        if outgoing:
-            self._waits.kafka(self._emitter.emit, outgoing)
-        return alerts
+                yield Outgoing(self._topics.alerts, key, value)
+        for letter in self._letters:
+            yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
 
 
 def _first(cache: Mapping[str, CustomerState], count: int) -> list[str]:
