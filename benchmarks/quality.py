@@ -24,6 +24,7 @@ from stream.backtest.run import Backtest, Scored
 from stream.clock import DAY_MS
 from stream.evaluation.handbook import Scores, judge_weeks
 from stream.evaluation.reliability import brier_score, expected_calibration_error
+from stream.garbage import calm_collector
 from stream.models.recipes import RECIPES
 from stream.settings import Settings
 
@@ -113,6 +114,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    calm_collector()  # as the commands do
     start = datetime.fromisoformat(args.start).replace(tzinfo=UTC)
 
     setups: dict[str, tuple[Settings, str | None]] = {"default": (Settings(), None)}

@@ -23,6 +23,7 @@ from stream.backtest.run import Backtest, BacktestSummary, Scored
 from stream.backtest.score_file import ScoreFile
 from stream.durations import parse_duration
 from stream.errors import SettingsError
+from stream.garbage import calm_collector
 from stream.recording import Recorded
 from stream.records import ModelEvent
 from stream.settings import load_settings
@@ -104,6 +105,7 @@ def backtest(
     if report is not None:
         _check_report(report)
     settings = load_settings()
+    calm_collector()
     collector = Collector(settings.seed) if report else None
     happened: list[ModelEvent] = []
     known = [n for n in (recording.rows, limit) if n is not None]

@@ -303,8 +303,8 @@ class BinnedLogisticRegression(RowClassifier):
         z = table.z[cells] + gradient - (root - np.sqrt(squares)) / self.alpha * weight
         table.z[cells] = z
         table.squares[cells] = grown
-        shrunk = np.sign(z) * np.maximum(np.abs(z) - self.l1, 0.0)
-        table.weight[cells] = -shrunk / ((self.beta + root) / self.alpha + self.l2)
+        shrunk = np.minimum(np.maximum(z, -self.l1), self.l1) - z
+        table.weight[cells] = shrunk / ((self.beta + root) / self.alpha + self.l2)
         self._intercept_squares += gradient * gradient
         self._intercept -= _INTERCEPT_STEP * gradient / self._intercept_squares**0.5
 
@@ -318,24 +318,25 @@ class _Table:
     def __init__(self, bins: Bins, pairs: list[tuple[int, int]]) -> None:
         self.bins = bins
         self.pairs = pairs
-        counts = bins.counts
-        self.starts = _starts(np.array(counts)).tolist()
-        sizes = [counts[one] * counts[other] for one, other in pairs]
-        starts = (sum(counts) + _starts(np.array(sizes, dtype=np.intp))).tolist()
-        self.crosses = [
-            (start, one, other, counts[other]) for start, (one, other) in zip(starts, pairs, strict=True)
-        ]
-        cells = sum(counts) + sum(sizes)
+        counts = np.array(bins.counts, dtype=np.intp)
+        self.starts = _starts(counts)
+        self.first, self.second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
+        self.widths = counts[self.second]
+        sizes = counts[self.first] * self.widths
+        self.cross_starts = counts.sum() + _starts(sizes)
+        cells = int(counts.sum() + sizes.sum())
         self.z = np.zeros(cells)
         self.squares = np.zeros(cells)
         self.weight = np.zeros(cells)
 
     def cells(self, row: Sequence[float]) -> NDArray[np.intp]:
         """Return where a row's weights lie: a bin of each feature, a cell of each cross."""
-        placed = self.bins.place(row)
-        places = [start + one for start, one in zip(self.starts, placed, strict=True)]
-        places += [start + placed[one] * width + placed[other] for start, one, other, width in self.crosses]
-        return np.array(places, dtype=np.intp)
+        placed = np.array(self.bins.place(row), dtype=np.intp)
+        crossed = placed[self.first] * self.widths
+        crossed += placed[self.second]
+        crossed += self.cross_starts
+        placed += self.starts
+        return np.concatenate([placed, crossed])
 
     def take_over(self, older: "_Table", alpha: float, beta: float, l1: float, l2: float) -> None:
         """Start every bin and cell with the weight of the older one it lies in.
@@ -347,8 +348,10 @@ class _Table:
         for feature, places in enumerate(within):
             start = self.starts[feature]
             sources[start : start + len(places)] = older.starts[feature] + places
-        known = {(one, other): (start, width) for start, one, other, width in older.crosses}
-        for start, one, other, _ in self.crosses:
+        known = {
+            pair: place for pair, *place in zip(older.pairs, older.cross_starts, older.widths, strict=True)
+        }
+        for (one, other), start in zip(self.pairs, self.cross_starts, strict=True):
             if (one, other) not in known:
                 continue
             old_start, old_width = known[one, other]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import faust
 
 from stream.adapters.topics import require_topics
+from stream.garbage import calm_collector
 from stream.settings import Settings, load_settings
 from stream.worker.process import Process
 
@@ -38,6 +39,7 @@ def run_worker(settings: Settings) -> None:
     process = Process(settings)
     # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
     require_topics(settings)
+    calm_collector()
     worker = _Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()
 

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from stream.evaluation.prequential import Paired
+from stream.evaluation.ranking import average_precision
 from stream.registry.gate import GatePolicy, judge
 
 
@@ -45,3 +47,18 @@ def test_a_challenger_that_says_nothing_gains_nothing_from_ties() -> None:
     evidence = pairs(0.0)
     silent = Paired(evidence.is_fraud, evidence.first, np.zeros_like(evidence.first))
     assert not judge(silent, GatePolicy(), seed=1).passed
+
+
+def test_the_bound_is_that_of_a_plain_bootstrap() -> None:
+    evidence = pairs(0.3, labels=3000)
+    random = np.random.default_rng(3)
+    gains = []
+    for _ in range(1500):
+        drawn = random.integers(0, len(evidence.is_fraud), len(evidence.is_fraud))
+        one, other = (
+            average_precision(evidence.is_fraud[drawn], score[drawn])
+            for score in (evidence.first, evidence.second)
+        )
+        gains.append(other - one)
+    verdict = judge(evidence, GatePolicy(resamples=1500), seed=1)
+    assert verdict.lower == pytest.approx(np.quantile(gains, 0.05), abs=0.15 * np.std(gains))
