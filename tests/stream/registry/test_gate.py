@@ -54,11 +54,10 @@ def test_the_bound_is_that_of_a_plain_bootstrap() -> None:
     random = np.random.default_rng(3)
     gains = []
     for _ in range(1500):
-        drawn = random.integers(0, len(evidence.is_fraud), len(evidence.is_fraud))
-        one, other = (
-            average_precision(evidence.is_fraud[drawn], score[drawn])
-            for score in (evidence.first, evidence.second)
-        )
+        weights = random.poisson(1.0, len(evidence.is_fraud))
+        is_fraud, first, second = (np.repeat(column, weights) for column in evidence)
+        one, other = average_precision(is_fraud, first), average_precision(is_fraud, second)
         gains.append(other - one)
     verdict = judge(evidence, GatePolicy(resamples=1500), seed=1)
-    assert verdict.lower == pytest.approx(np.quantile(gains, 0.05), abs=0.15 * np.std(gains))
+    # Either quantile has a standard error of 0.06 of the gains' deviation.
+    assert verdict.lower == pytest.approx(np.quantile(gains, 0.05), abs=0.25 * np.std(gains))
