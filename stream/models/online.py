@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final, Literal, Protocol
 
+import numpy as np
+
 from stream.models.blend import Blend, Mixer, log_odds
 from stream.models.compiled import CompiledModel, Constant
 from stream.models.sampling import corrected, place
@@ -200,7 +202,7 @@ class OnlineModel:
             return Constant(self.base_rate)
         return Blend(
             [one for one, _ in known],
-            weights=self.mixer.weights[[number for _, number in known]],
+            weights=np.array([self.mixer.weights[number] for _, number in known]),
             above_base=[self.members[number].above_base for _, number in known],
             base=log_odds(self.base_rate),
             shift=self.mixer.shift,

@@ -79,6 +79,15 @@ class Joined(NamedTuple):
     verdicts: Verdicts
 
 
+class _Lesson(NamedTuple):
+    """What every model is to learn of one label."""
+
+    transaction_id: str
+    row: list[float]
+    is_fraud: bool
+    views: frozenset[View]
+
+
 class Outcome(NamedTuple):
     """What a batch of labels led to, besides what the models learnt."""
 
@@ -149,6 +158,8 @@ class Learner:
         """Changes with the champion and with the list of contenders."""
         self.swaps = 0
         self.drifts = 0
+        self._lessons: list[_Lesson] = []
+        """What the models are still to learn of the batch in hand; between batches there is nothing."""
         self._published = 0
         self._publication: tuple[Publication, ...] | None = None
         self.publish()
@@ -196,11 +207,12 @@ class Learner:
             self.label_time = max(self.label_time, label.label_time)
             views = _views(label, earlier)
             said = Said(offset, label.is_fraud, label.source == "analyst")
+            row = pending.vector.tolist()
             # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
                 duplicates += 1
                 if views:
-                    self._learn(label, pending, views)
+                    self._learn(label, row, views)
                     if not applied:
                         outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 continue
@@ -209,14 +221,15 @@ class Learner:
                 self.window.correct(label.transaction_id, label.is_fraud)
             else:
                 self._judge(label, pending, outcome.events, now_ms)
-            self._learn(label, pending, views)
+            self._learn(label, row, views)
             if not earlier:
                 self._decide(outcome.events, now_ms)
             if not applied:
                 outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
-                self._note_risk(label, pending, bool(earlier), terminals, customers, outcome)
+                self._note_risk(label, pending, row, bool(earlier), terminals, customers, outcome)
             if self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
+        self._teach()
         return outcome._replace(joined=len(batch), duplicates=duplicates, corrections=corrections)
 
     def admit(self, offer: Offer, now_ms: int) -> list[ModelEvent]:
@@ -272,6 +285,7 @@ class Learner:
 
     def publish(self) -> None:
         """Compile every model now, for :meth:`publication`."""
+        self._teach()
         champion = self.field.champion
         order = [champion, *self.field.challengers]
         self._publication = tuple(_compiled(self.field.contenders[version]) for version in order)
@@ -300,24 +314,33 @@ class Learner:
         if drift is not None:
             self._on_drift(drift, events, now_ms)
 
-    def _learn(self, label: Label, pending: Pending, views: frozenset[View]) -> None:
-        row = pending.vector.tolist()
-        for contender in self.field.contenders.values():
-            contender.model.learn_row(label.transaction_id, row, label.is_fraud, views)
+    def _learn(self, label: Label, row: list[float], views: frozenset[View]) -> None:
+        self._lessons.append(_Lesson(label.transaction_id, row, label.is_fraud, views))
         self.learned += 1
+
+    def _teach(self) -> None:
+        """Let the models learn what there is to learn: one after the other, each with its data at hand.
+
+        That they learn later in the batch does not matter: judging asks only for what they said earlier.
+        """
+        for contender in self.field.contenders.values():
+            learn = contender.model.learn_row
+            for transaction_id, row, is_fraud, views in self._lessons:
+                learn(transaction_id, row, is_fraud, views)
+        self._lessons.clear()
 
     def _note_risk(
         self,
         label: Label,
         pending: Pending,
+        row: list[float],
         corrects: bool,
         terminals: dict[str, RiskRecord],
         customers: dict[str, RiskRecord],
         outcome: Outcome,
     ) -> None:
-        vector = pending.vector
-        ratio = float(vector[_RATIO])
-        explained = ratio >= EXPLAINED_RATIO or float(vector[_ZSCORE]) >= _EXPLAINED_ZSCORE
+        ratio = row[_RATIO]
+        explained = ratio >= EXPLAINED_RATIO or row[_ZSCORE] >= _EXPLAINED_ZSCORE
         for records, changed, name in (
             (terminals, outcome.terminals, pending.terminal_id),
             (customers, outcome.customers, pending.customer_id),
@@ -346,6 +369,7 @@ class Learner:
             self._on_refusal(decision, events, now_ms)
 
     def _on_drift(self, drift: Drift, events: list[ModelEvent], now_ms: int) -> None:
+        self._teach()  # before one is born, which learns from here on only
         self.drifts += 1
         champion = self.field.contenders[self.field.champion]
         what = "frauds outranked by the rest" if drift.signal == "missed_frauds" else "false alerts"
