@@ -7,6 +7,7 @@
     ├── TopicError           a topic is missing, or has another shape than asked
     ├── InfrastructureError  Redis or Kafka is away, slow, full or refuses; work waits and tries again
     ├── FencedError          another worker has taken over this partition; ours must stop
+    ├── StateLostError       Redis has less than it had: it was emptied, or went back in time
     ├── OffsetGapError       records between the last one processed and this one are gone
     ├── StoppedError         the process was told to stop while work was waiting for a service
     ├── RecordingError       a recorded file cannot be read on (in ``stream.recording``)
@@ -34,6 +35,10 @@ class InfrastructureError(FraudstreamError):
 
 class FencedError(FraudstreamError):
     """Another worker took this partition over. Nothing was written."""
+
+
+class StateLostError(FraudstreamError):
+    """Redis has less than it had. Nothing was written; a start anew looks at what is left, and goes on."""
 
 
 class OffsetGapError(FraudstreamError):

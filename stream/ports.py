@@ -43,7 +43,9 @@ class ScorerStore(Protocol):
     """The scorer's side of the feature store. One writer per partition at a time.
 
     Every method raises :class:`~stream.errors.InfrastructureError` when the store is away, slow, full or
-    refusing; the call may then be repeated as it was.
+    refusing; the call may then be repeated as it was. Those that write raise
+    :class:`~stream.errors.StateLostError` when the store has less than it had: it has lost the token or
+    something that was committed. Nothing has been written then.
     """
 
     def take_partition(self, partition: int) -> Tenure:
@@ -70,7 +72,8 @@ class ScorerStore(Protocol):
     ) -> Tenure:
         """Write a batch's effects and its new `watermark` in one atomic step; all of it or nothing.
 
-        Repeating a commit that had gone through (its answer was lost) changes nothing and succeeds.
+        Repeating a commit that had gone through (its answer was lost) changes nothing and succeeds. One of
+        nothing, at the watermark of `tenure`, only asks whether the tenure still stands.
 
         Parameters
         ----------
@@ -92,7 +95,9 @@ class ScorerStore(Protocol):
         Raises
         ------
         FencedError
-            Another worker has taken the partition, or the stored watermark is not the one of `tenure`.
+            Another worker has taken the partition, or the stored watermark is beyond the one of `tenure`.
+        StateLostError
+            The stored watermark is before the one of `tenure`, or the token is gone.
         """
         ...
 
@@ -133,16 +138,31 @@ class LearnerStore(Protocol):
         watermark: int,
         risks: Mapping[RiskKey, bytes],
         verdicts: Mapping[str, bytes],
+        known: int = -1,
     ) -> None:
         """Write a label batch's effects and the offset of its last label in one atomic step.
 
         Repeating it changes nothing: values are set, not added, and the stored watermark only moves forward.
-        What keeps a label from counting twice is its own offset among the stored verdicts.
+        What keeps a label from counting twice is its own offset among the stored verdicts. One of nothing, at
+        the `known` watermark, only asks whether the role is still held.
+
+        Parameters
+        ----------
+        token
+            As returned by `take_learner`.
+        watermark
+            Offset of the last label of the batch.
+        risks, verdicts
+            New values.
+        known
+            The watermark that the caller knows to be stored, or a later one.
 
         Raises
         ------
         FencedError
             Another learner has taken over.
+        StateLostError
+            The stored watermark is before the `known` one, or the token is gone.
         """
         ...
 
@@ -226,6 +246,21 @@ class Progress(Protocol):
 
     def labels_done(self) -> int:
         """Return the offset of the last label whose effects are stored, or -1."""
+        ...
+
+
+class InputLog(Protocol):
+    """What Kafka keeps of a topic, and of how far a consumer group has come with it.
+
+    Raises :class:`~stream.errors.InfrastructureError` when Kafka does not answer.
+    """
+
+    def acknowledged(self, partition: int) -> int:
+        """Return the offset after the last record that the group has acknowledged; 0 when it has none."""
+        ...
+
+    def begins(self, partition: int) -> int:
+        """Return the offset of the oldest record that the topic still has; its end when it has none."""
         ...
 
 

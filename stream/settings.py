@@ -9,6 +9,7 @@ from stream.errors import SettingsError
 
 Role = Literal["score", "learn", "fit", "all"]
 Decision = Literal["budget", "cost", "threshold"]
+LostState = Literal["stop", "rebuild", "cold"]
 
 
 class Settings(BaseSettings):
@@ -89,6 +90,13 @@ class Settings(BaseSettings):
         Literal["stop", "skip"],
         Field(
             description="When unread records fell off a topic: stop with an error, or count them and go on."
+        ),
+    ] = "stop"
+    lost_state: Annotated[
+        LostState,
+        Field(
+            description="When Redis has lost its data: stop with an error, rebuild it from what the topics"
+            " still have, or go on cold, without it."
         ),
     ] = "stop"
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import Generic, TypeVar
 
-from stream.adapters.fencing import elsewhere, fenced
+from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.retention import CHECKPOINTS_KEPT, RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
 from stream.ports import Loaded, Outgoing, RiskKey, Tenure, Token
@@ -52,6 +52,10 @@ class InMemoryStore:
         self._clock = clock
         self._pending_ttl = pending_ttl
         self._state_ttl = state_ttl
+        self._begin()
+
+    def _begin(self) -> None:
+        pending_ttl, state_ttl = self._pending_ttl, self._state_ttl
         self._partitions: dict[int, _Partition] = {}
         self._learner_token = 0
         self._label_watermark = -1
@@ -64,6 +68,11 @@ class InMemoryStore:
         self._checkpoints: deque[bytes] = deque(maxlen=CHECKPOINTS_KEPT)
         self._fitter_token = 0
         self._offer: tuple[int, bytes] | None = None
+
+    def flush(self) -> None:
+        """Forget everything, as a Redis does that is flushed or starts empty."""
+        with self._lock:
+            self._begin()
 
     def check(self) -> None:
         """Return: memory is always there."""
@@ -110,7 +119,7 @@ class InMemoryStore:
         with self._lock:
             mine = self._partition(tenure.partition)
             if tenure.token != mine.token:
-                raise fenced(f"partition {tenure.partition}", tenure.token, mine.token)
+                raise fenced(f"partition {tenure.partition}", tenure.token, mine.token or None)
             ahead = watermark > tenure.watermark
             committed = tenure._replace(
                 watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
@@ -170,10 +179,13 @@ class InMemoryStore:
         watermark: int,
         risks: Mapping[RiskKey, bytes],
         verdicts: Mapping[str, bytes],
+        known: int = -1,
     ) -> None:
         """Write a label batch's effects in one atomic step; see :class:`~stream.ports.LearnerStore`."""
         with self._lock:
             self._check_learner(token)
+            if self._label_watermark < known:
+                raise behind("the learner's role", known, self._label_watermark)
             now = self._clock()
             self._risks.put(risks, now)
             self._verdicts.put(verdicts, now)
@@ -217,7 +229,7 @@ class InMemoryStore:
         """Store a snapshot for the learner; see :class:`~stream.ports.FitterStore`."""
         with self._lock:
             if token != self._fitter_token:
-                raise fenced("the fitter's role", token, self._fitter_token)
+                raise fenced("the fitter's role", token, self._fitter_token or None)
             revision, offered = self._offer or (0, None)
             if offered != snapshot:
                 revision += 1
@@ -248,7 +260,33 @@ class InMemoryStore:
 
     def _check_learner(self, token: Token) -> None:
         if token != self._learner_token:
-            raise fenced("the learner's role", token, self._learner_token)
+            raise fenced("the learner's role", token, self._learner_token or None)
+
+
+class InMemoryInputLog:
+    """An :class:`~stream.ports.InputLog` that says what it is told.
+
+    Parameters
+    ----------
+    acknowledged
+        Offset after the last acknowledged record, by partition.
+    begins
+        Offset of the oldest record, by partition; 0 for those that are not named.
+    """
+
+    def __init__(
+        self, acknowledged: Mapping[int, int] | None = None, begins: Mapping[int, int] | None = None
+    ) -> None:
+        self._acknowledged = dict(acknowledged or {})
+        self._begins = dict(begins or {})
+
+    def acknowledged(self, partition: int) -> int:
+        """Return the offset after the last acknowledged record; 0 when none is."""
+        return self._acknowledged.get(partition, 0)
+
+    def begins(self, partition: int) -> int:
+        """Return the offset of the oldest record."""
+        return self._begins.get(partition, 0)
 
 
 class InMemoryEmitter:

@@ -69,7 +69,7 @@ _DELAY_BUCKETS: Final = (
 
 _ROLES: Final = ("score", "learn", "fit")
 _TOPICS: Final = ("transactions", "labels")
-_SERVICES: Final = ("redis", "kafka", "learner")
+_SERVICES: Final = ("redis", "kafka", "learner", "scorers")
 _STAGES: Final = ("decode", "load", "compute", "commit", "emit")
 
 
@@ -160,9 +160,9 @@ class Metrics:
     transactions = Entry(
         Counter,
         "fraud_transactions_total",
-        "Transactions done with: scored; delivered again and answered from the pending record; a second one"
-        " of a known id; or a dead letter.",
-        {"outcome": ("scored", "redelivered", "duplicate", "dead_letter")},
+        "Transactions done with: scored; delivered again and answered from the pending record; scored anew,"
+        " and not answered again, as Redis had lost them; a second one of a known id; or a dead letter.",
+        {"outcome": ("scored", "redelivered", "rebuilt", "duplicate", "dead_letter")},
     )
     dead_letters = Entry(
         Counter,
@@ -225,6 +225,13 @@ class Metrics:
         "fraud_fenced_total",
         "Batches refused by Redis because another worker had taken the partition over.",
         {"role": _ROLES},
+    )
+    state_lost = Entry(
+        Gauge,
+        "fraud_state_lost_timestamp_seconds",
+        "When it was last found at a start that Redis had lost state, by what was done about it, seconds"
+        " since 1970: read again from the watermark, rebuilt from the topic, or gone on without.",
+        {"role": _ROLES, "remedy": ("reread", "rebuild", "cold")},
     )
     offset_gaps = Entry(
         Counter,

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
 
-from stream.adapters.fencing import elsewhere, fenced
+from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.redis_connection import RedisConnection
 from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
-from stream.errors import FencedError, InfrastructureError
+from stream.errors import FencedError, InfrastructureError, StateLostError
 from stream.ports import Loaded, RiskKey, Tenure, Token
 
 _STAGED_TTL: Final = timedelta(minutes=10)
@@ -221,6 +221,7 @@ class RedisStore:
         watermark: int,
         risks: Mapping[RiskKey, bytes],
         verdicts: Mapping[str, bytes],
+        known: int = -1,
     ) -> None:
         """Write a label batch's effects in one atomic step; see :class:`~stream.ports.LearnerStore`."""
         keys = self._learner
@@ -231,6 +232,7 @@ class RedisStore:
             [
                 token,
                 watermark,
+                known,
                 self._state_ttl_ms,
                 self._pending_ttl_ms,
                 len(risks),
@@ -238,8 +240,13 @@ class RedisStore:
                 *verdicts.values(),
             ],
         )
-        if answer != [b"done"]:
-            raise _fenced("the learner's role", token, answer)
+        match answer:
+            case [b"done"]:
+                return
+            case [b"behind", stored]:
+                raise behind("the learner's role", known, int(stored))
+            case _:
+                raise _fenced("the learner's role", token, answer)
 
     def publish(self, token: Token, roster: bytes, snapshots: Mapping[str, bytes]) -> int:
         """Make `roster` the active one; see :class:`~stream.ports.LearnerStore`.
@@ -363,11 +370,14 @@ def _milliseconds(duration: timedelta) -> int:
     return max(1, duration // timedelta(milliseconds=1))
 
 
-def _fenced(whose: str, token: int, answer: Any) -> FencedError:
-    return fenced(whose, token, answer[1].decode())
+def _fenced(whose: str, token: int, answer: Any) -> FencedError | StateLostError:
+    newest = answer[1]
+    return fenced(whose, token, None if newest == b"none" else int(newest))
 
 
-def _refused(what: str, whose: str, token: int, answer: Any) -> FencedError | InfrastructureError:
+def _refused(
+    what: str, whose: str, token: int, answer: Any
+) -> FencedError | StateLostError | InfrastructureError:
     if answer == [b"lost"]:
         return InfrastructureError(
             f"{what} failed: what had been uploaded for it is gone from Redis, or it went through and the"

@@ -19,6 +19,7 @@ from stream.ports import FitterStore, Token
 from stream.records import Record, decode_labels
 from stream.registry.snapshot import SnapshotInfo, decode_snapshot, encode_snapshot
 from stream.roles.patience import Waits
+from stream.roles.resumption import CatchUp
 from stream.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ class FitterRole:
         self._waits = waits
         self._fit = fit
         self._token = Token(0)
+        self._scorers: CatchUp | None = None
         self._window = self._fresh_window()
         self._fits = 0
         self.offset = -1
@@ -151,8 +153,13 @@ class FitterRole:
         """The newest label time read: the stream's own clock."""
         return self._window.now_ms
 
-    def start(self) -> int:
+    def start(self, scorers: CatchUp | None = None) -> int:
         """Take the role over, fencing off whoever had it, with an empty window.
+
+        Parameters
+        ----------
+        scorers
+            What labels wait for, when the scorers have lost state.
 
         Returns
         -------
@@ -163,6 +170,9 @@ class FitterRole:
         self._window = self._fresh_window()
         self.offset = -1
         self._fits, self.fitted_to_ms = 0, None
+        self._scorers = scorers
+        if scorers is not None:
+            scorers.begin()
         last = self._waits.redis(self._store.offered, 0)
         if last is not None:
             self._continue_from(last[1])
@@ -178,6 +188,8 @@ class FitterRole:
         StoppedError
             The process is to stop; the batch will come again.
         """
+        if self._scorers is not None:
+            self._scorers.wait()
         started = time.perf_counter()
         fresh = [record for record in batch if record.offset > self.offset]
         # What fell off the topic is not in the window, which forgets all labels in time.

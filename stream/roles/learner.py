@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Literal, NamedTuple
@@ -25,7 +25,7 @@ from stream.pipeline.learning import (
     unpack_verdicts,
 )
 from stream.pipeline.pending import Pending, unpack_pending
-from stream.ports import Emitter, LearnerStore, Outgoing, RiskKey, Token
+from stream.ports import Emitter, InputLog, LearnerStore, Outgoing, RiskKey, Token
 from stream.records import (
     DeadLetter,
     DeadLetterReason,
@@ -46,7 +46,8 @@ from stream.registry.snapshot import (
     encode_snapshot,
 )
 from stream.roles.patience import Waits
-from stream.settings import Settings
+from stream.roles.resumption import CatchUp, Place, Resumption, resume
+from stream.settings import LostState, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class LearnerPolicy:
     """Scorers get new snapshots after this time, if anything was learnt."""
     skip_gaps: bool = False
     """Whether labels that fell off the topic unread are counted and passed over."""
+    lost_state: LostState = "stop"
+    """What to do when the store has lost everything."""
 
     @classmethod
     def of(cls, settings: Settings) -> "LearnerPolicy":
@@ -79,6 +82,7 @@ class LearnerPolicy:
             label_grace_ms=round(settings.label_grace_seconds * 1000),
             snapshot_ms=round(settings.snapshot_seconds * 1000),
             skip_gaps=settings.offset_gap == "skip",
+            lost_state=settings.lost_state,
         )
 
 
@@ -105,6 +109,7 @@ class LearnerReport(NamedTuple):
     unmatched: int
     """Labels given up on: dead letters."""
     dead_letters: list[DeadLetter]
+    """Emitted."""
     events: list[ModelEvent]
     offer: Literal["admitted", "refused"] | None
     """What became of a model that a fitter offered, if one was."""
@@ -164,6 +169,10 @@ class LearnerRole:
         self._signing_key = signing_key
         self._waits = waits
         self._token = Token(0)
+        self._stored = -1
+        self._scorers: CatchUp | None = None
+        self.resumption = Resumption(0, 0)
+        """How it went on at its start."""
         self._state = _State(Learner(policy.learning))
         self._published_ms = clock()
 
@@ -182,24 +191,48 @@ class LearnerRole:
         """How many labels wait for their transactions."""
         return len(self._state.parked)
 
-    def start(self) -> int:
+    def start(self, log: InputLog | None = None, scorers: CatchUp | None = None) -> int:
         """Take the role over, fencing off whoever had it, and hand the models to the scorers.
+
+        Parameters
+        ----------
+        log
+            Tells what was acknowledged, by which lost state is noticed; None: nothing ever is acknowledged.
+        scorers
+            What labels wait for, when the scorers have lost state, too.
 
         Returns
         -------
         int
             The offset of the first label to read: after the newest good checkpoint's, or 0 to learn from the
             whole log again when there is none.
+
+        Raises
+        ------
+        StateLostError
+            The store has lost everything, and the policy is to stop.
         """
-        self._token, watermark = self._waits.redis(self._store.take_learner)
+        self._token, self._stored = self._waits.redis(self._store.take_learner)
+        if log is not None:
+            place = Place(self._topics.labels, log, 0)
+            self.resumption = resume(place, self._stored, self._policy.lost_state, self._waits)
+        self._scorers = scorers
+        if scorers is not None:
+            scorers.begin()
         restored = self._waits.redis(self._restore)
         if restored is not None:
             restored.learner.publish()
         self._state = restored or _State(Learner(self._policy.learning))
-        if self._state.offset < 0 <= watermark:
+        match self.resumption.remedy:
+            case "cold":
+                return self._start_cold()
+            case "rebuild":
+                self._publish()
+                return max(self.resumption.begin, self._state.offset + 1)
+        if self._state.offset < 0 <= self._stored:
             _log.warning(
                 "no usable checkpoint, but labels to offset %d were applied: learning from the log's start",
-                watermark,
+                self._stored,
             )
         self._publish()
         return self._state.offset + 1
@@ -216,6 +249,8 @@ class LearnerRole:
         StoppedError
             The process is to stop; the batch will come again.
         """
+        if self._scorers is not None:
+            self._scorers.wait()
         started = time.perf_counter()
         fresh = [record for record in batch if record.offset > self._state.offset]
         gap = self._check_gap(fresh)
@@ -236,7 +271,9 @@ class LearnerRole:
         self._publish()
         self._commit(outcome)
         committed = time.perf_counter()
-        letters = [*decoded.dead_letters, *given_up]
+        # Those that were acknowledged have been emitted; one that is given up was parked then, perhaps.
+        letters = [letter for letter in decoded.dead_letters if letter.offset >= self.resumption.answered]
+        letters += given_up
         events = [*admitted, *outcome.events]
         self._emit(events, letters)
         emitted = time.perf_counter()
@@ -264,8 +301,15 @@ class LearnerRole:
     def tick(self) -> LearnerReport | None:
         """Do what time asks for. Call it every second or so.
 
-        Try parked labels again, look for an offered model, hand snapshots on.
+        Ask the store whether it still has what was committed to it, try parked labels again, look for an
+        offered model, hand snapshots on.
+
+        Raises
+        ------
+        StateLostError
+            The store has less than was committed to it.
         """
+        self._waits.redis(self._store.commit_labels, self._token, self._stored, {}, {}, self._stored)
         if self._clock() - self._published_ms >= self._policy.snapshot_ms and self.learner.unpublished:
             self.learner.publish()
             self._publish()
@@ -284,6 +328,14 @@ class LearnerRole:
         self._waits.redis(self._store.save_checkpoint, self._token, sealed)
         return len(sealed)
 
+    def _start_cold(self) -> int:
+        self._state.offset = self.resumption.answered - 1
+        self._publish()
+        # Said once: from now on nothing is missing.
+        self._store_effects({}, {})
+        self.checkpoint()
+        return self.resumption.answered
+
     def _restore(self) -> _State | None:
         for number, sealed in enumerate(self._store.checkpoints()):
             try:
@@ -291,6 +343,13 @@ class LearnerRole:
             except SnapshotError as error:
                 _log.error(
                     "checkpoint %d (0 is the newest) refused, trying the one before: %s", number, error
+                )
+                continue
+            if isinstance(state, _State) and state.offset > self._stored:
+                _log.error(
+                    "checkpoint %d is of label offset %d, but Redis has lost what came after %d: trying the"
+                    " one before",
+                    *(number, state.offset, self._stored),
                 )
                 continue
             if isinstance(state, _State):
@@ -302,7 +361,10 @@ class LearnerRole:
     def _check_gap(self, fresh: Sequence[Record]) -> int:
         if not fresh or self._state.offset < 0:
             return 0
-        gap = fresh[0].offset - self._state.offset - 1
+        unread = self._state.offset + 1
+        if self.resumption.remedy == "rebuild":
+            unread = max(unread, self.resumption.answered)
+        gap = max(0, fresh[0].offset - unread)
         if gap > 0 and not self._policy.skip_gaps:
             raise OffsetGapError(
                 f"{fresh[0].topic}/{fresh[0].partition}: {gap} labels before offset {fresh[0].offset} lost"
@@ -375,7 +437,12 @@ class LearnerRole:
         risks: dict[RiskKey, bytes] = {("terminal", k): pack_risk(v) for k, v in outcome.terminals.items()}
         risks |= {("customer", k): pack_risk(v) for k, v in outcome.customers.items()}
         verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
-        self._waits.redis(self._store.commit_labels, self._token, self._state.offset, risks, verdicts)
+        self._store_effects(risks, verdicts)
+
+    def _store_effects(self, risks: Mapping[RiskKey, bytes], verdicts: Mapping[str, bytes]) -> None:
+        offset = self._state.offset
+        self._waits.redis(self._store.commit_labels, self._token, offset, risks, verdicts, self._stored)
+        self._stored = max(offset, self._stored)
 
     def _publish(self) -> None:
         publication = self.learner.publication()

@@ -69,8 +69,10 @@ class Waits(NamedTuple):
     kafka: Patience
     learner: Patience
     """For the first models: Redis answers, but nobody has published yet."""
+    scorers: Patience
+    """For scorers that read again what Redis has lost."""
 
     @classmethod
     def alike(cls, patience: Patience) -> "Waits":
         """Wait for all of them in the same way."""
-        return cls(patience, patience, patience)
+        return cls(patience, patience, patience, patience)

@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
-from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError
+from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError, StateLostError
 from stream.features.catalogue import SCHEMA
 from stream.features.customer import CustomerState, pack_customer, unpack_customer
 from stream.features.risk import unpack_risk
@@ -16,11 +17,12 @@ from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
 from stream.pipeline.pending import Pending, pack_pending, score_record, unpack_pending
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
-from stream.ports import Emitter, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
+from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import DeadLetter, Decoded, Record, Transaction, decode_transactions, encode
 from stream.registry.snapshot import decode_roster, decode_snapshot
 from stream.roles.patience import Waits
-from stream.settings import Settings
+from stream.roles.resumption import Place, Resumption, resume
+from stream.settings import LostState, Settings
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class ScorerPolicy:
     """Customers kept in memory, over all partitions."""
     skip_gaps: bool = False
     """Whether records that fell off the topic unread are counted and passed over."""
+    lost_state: LostState = "stop"
+    """What to do when the store has lost a partition's state."""
 
     @classmethod
     def of(cls, settings: Settings) -> "ScorerPolicy":
@@ -58,6 +62,7 @@ class ScorerPolicy:
             loss_share=settings.loss_share,
             customer_cache=settings.customer_cache,
             skip_gaps=settings.offset_gap == "skip",
+            lost_state=settings.lost_state,
         )
 
     def decider(self) -> Decider:
@@ -78,16 +83,20 @@ class ScorerReport(NamedTuple):
     records: int
     pendings: dict[str, Pending]
     """Transactions scored for the first time."""
+    rebuilt: int
+    """Transactions scored anew as the store had lost them: answered long ago, and not again."""
     redelivered: int
     """Transactions that Kafka handed out again, answered as before."""
     duplicates: int
     """Transactions that were published twice, answered as the first time."""
     alerts: int
+    """Emitted."""
     dead_letters: list[DeadLetter]
+    """Emitted."""
     gap: int
     """Records that were lost before this batch; 0 but for a policy that skips gaps."""
     timestamps: list[int]
-    """The broker's times of the records that were scored, in milliseconds."""
+    """The broker's times of the records that were answered, in milliseconds."""
     spent: Spent | None
     """How the partition stands with its alert budget; None without one."""
     stages: dict[str, float]
@@ -98,6 +107,7 @@ class ScorerReport(NamedTuple):
 class _Partition:
     tenure: Tenure
     decider: Decider
+    resumption: Resumption
     cache: dict[str, CustomerState] = field(default_factory=dict)
 
 
@@ -147,13 +157,50 @@ class ScorerRole:
         """The partitions it owns."""
         return tuple(self._partitions)
 
-    def assign(self, partition: int) -> Tenure:
-        """Take a partition over, fencing off whoever had it."""
+    def assign(self, partition: int, log: InputLog | None = None) -> Resumption:
+        """Take a partition over, fencing off whoever had it.
+
+        Parameters
+        ----------
+        partition
+            Of the transactions topic.
+        log
+            Tells what was acknowledged, by which lost state is noticed; None: nothing ever is acknowledged.
+
+        Raises
+        ------
+        StateLostError
+            The store has lost the partition's state, and the policy is to stop.
+        """
         tenure = self._waits.redis(self._store.take_partition, partition)
+        resumption = Resumption(0, 0)
+        if log is not None:
+            place = Place(f"{self._topics.transactions}/{partition}", log, partition)
+            resumption = resume(place, tenure.watermark, self._policy.lost_state, self._waits)
+        if resumption.remedy == "cold":
+            # Said once: from now on nothing is missing.
+            tenure = self._waits.redis(self._store.commit, tenure, resumption.answered - 1, {}, {})
         decider = self._policy.decider()
         decider.unpack(tenure.ledger)
-        self._partitions[partition] = _Partition(tenure, decider)
-        return tenure
+        self._partitions[partition] = _Partition(tenure, decider, resumption)
+        return resumption
+
+    def verify(self) -> None:
+        """Ask the store whether it still has what was committed to it, of one partition after the other.
+
+        Raises
+        ------
+        StateLostError
+            It has not.
+        FencedError
+            Another worker has taken the partition.
+        """
+        if not self._partitions:
+            return
+        number = next(iter(self._partitions))
+        owned = self._partitions[number] = self._partitions.pop(number)  # the next time another's turn
+        with self._revoking(number):
+            self._waits.redis(self._store.commit, owned.tenure, owned.tenure.watermark, {}, {})
 
     def revoke(self, partition: int) -> None:
         """Give a partition up and forget its customers."""
@@ -176,7 +223,7 @@ class ScorerRole:
         owned = self._partitions.get(number)
         if owned is None:
             raise FencedError(f"{batch[0].topic}/{number} is not ours any more: its batch was left alone")
-        gap = self._check_gap(batch[0], owned.tenure)
+        gap = self._check_gap(batch[0], owned)
         decoded = decode_transactions(batch, self._clock())
         watch.lap("decode")
 
@@ -190,31 +237,44 @@ class ScorerRole:
         watch.lap("load")
         scored = score_batch(decoded.records, state, self.models, owned.decider, self._clock())
         watch.lap("compute")
-        try:
+        with self._revoking(number):
             self._commit(owned, batch[-1].offset, state, scored)
-        except FencedError:
-            self.revoke(number)  # what follows of it is not ours either, and no gap
-            raise
         watch.lap("commit")
-        alerts = self._emit(scored, decoded)
+        answered = owned.resumption.answered
+        due = _Due(scored.answers, decoded.dead_letters)
+        pendings = scored.new
+        if batch[0].offset < answered:
+            due = due.beyond(answered, decoded)
+            again = _ids_before(answered, decoded)
+            pendings = {name: one for name, one in pendings.items() if name not in again}
+        self._emit(due)
         watch.lap("emit")
         return ScorerReport(
             number,
             len(batch),
-            scored.new,
+            pendings,
+            len(scored.new) - len(pendings),
             len(done),
             len(scored.answers) - len(scored.new) - len(done),
-            alerts,
-            decoded.dead_letters,
+            sum(pending.decision == "alert" for _, pending in due.answers),
+            due.letters,
             gap,
-            [place.timestamp for place in decoded.places],
+            [place.timestamp for place in decoded.places if place.offset >= answered],
             owned.decider.spent,
             watch.laps,
         )
 
-    def _check_gap(self, first: Record, tenure: Tenure) -> int:
-        gap = first.offset - tenure.watermark - 1
-        if tenure.watermark < 0 or gap <= 0:
+    def _check_gap(self, first: Record, owned: _Partition) -> int:
+        stored, answered = owned.tenure.watermark + 1, owned.resumption.answered
+        if stored and stored < min(first.offset, answered):
+            _log.warning(
+                "%s/%d: records fell off the topic before they were read again, from offset %d to %d: their"
+                " effects are lost",
+                *(first.topic, first.partition, stored, first.offset - 1),
+            )
+        unread = max(stored, answered)
+        gap = first.offset - unread
+        if not unread or gap <= 0:
             return 0
         if not self._policy.skip_gaps:
             raise OffsetGapError(
@@ -272,6 +332,11 @@ class ScorerRole:
     def _try_models(self) -> None:
         for _ in range(_ROSTER_TRIES):
             sealed = self._waits.redis(self._store.roster)
+            if sealed is None and self.models:
+                raise StateLostError(
+                    "Redis has lost the roster of models; nothing was written, and the start anew looks at"
+                    " what there is"
+                )
             if sealed is None:
                 raise InfrastructureError("no model has been published yet: start a learner")
             roster = decode_roster(sealed, self._signing_key)
@@ -305,19 +370,49 @@ class ScorerRole:
             for name in list(_first(owned.cache, excess)):
                 del owned.cache[name]
 
-    def _emit(self, scored: ScoredBatch, decoded: Decoded[Transaction]) -> int:
-        if scored.answers or decoded.dead_letters:
-            self._waits.kafka(self._emitter.emit, _Emission(self._topics, scored, decoded.dead_letters))
-        return sum(pending.decision == "alert" for _, pending in scored.answers)
+    def _emit(self, due: "_Due") -> None:
+        if due.answers or due.letters:
+            self._waits.kafka(self._emitter.emit, _Emission(self._topics, due))
+
+    @contextmanager
+    def _revoking(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except FencedError:
+            self.revoke(number)  # what follows of it is not ours either, and no gap
+            raise
+
+
+class _Due(NamedTuple):
+    """What of a batch is to be emitted."""
+
+    answers: list[tuple[str, Pending]]
+    letters: list[DeadLetter]
+
+    def beyond(self, answered: int, decoded: Decoded[Transaction]) -> "_Due":
+        """Leave out what was answered before its effects were lost: what lies before an offset."""
+        answers = zip(self.answers, decoded.places, strict=True)
+        return _Due(
+            [answer for answer, place in answers if place.offset >= answered],
+            [letter for letter in self.letters if letter.offset >= answered],
+        )
+
+
+def _ids_before(answered: int, decoded: Decoded[Transaction]) -> frozenset[str]:
+    return frozenset(
+        one.transaction_id
+        for one, place in zip(decoded.records, decoded.places, strict=True)
+        if place.offset < answered
+    )
 
 
 class _Emission:
     """What goes out of a batch: encoded on the way, and again each time that it has to be sent."""
 
-    def __init__(self, topics: TopicNames, scored: ScoredBatch, letters: Sequence[DeadLetter]) -> None:
+    def __init__(self, topics: TopicNames, due: _Due) -> None:
         self._topics = topics
-        self._answers = scored.answers
-        self._letters = letters
+        self._answers = due.answers
+        self._letters = due.letters
 
     def __iter__(self) -> Iterator[Outgoing]:
         for transaction_id, pending in self._answers:

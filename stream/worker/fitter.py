@@ -37,7 +37,7 @@ class FitterHost(Host):
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Become the fitter, with an empty window."""
-        self._next_offset = self.role.start() if list(partitions) else None
+        self._next_offset = self.role.start(self.scorers()) if list(partitions) else None
         self._show_last_fit()
 
     def start_offset(self, _topic: str, _partition: int) -> int | None:

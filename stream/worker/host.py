@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.input_log import KafkaInputLog
 from stream.adapters.metrics import Metrics
 from stream.adapters.record_batches import (
     acknowledge,
@@ -24,6 +25,7 @@ from stream.adapters.topics import TopicNames
 from stream.errors import FencedError, FraudstreamError, InfrastructureError, StoppedError
 from stream.records import Record
 from stream.roles.patience import Patience, Waits
+from stream.roles.resumption import CatchUp
 from stream.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ class Host(ABC):
             state_ttl=timedelta(days=settings.state_days),
         )
         self.emitter = KafkaEmitter(settings.broker)
+        self.input_log = self._input_log(name, input_topic)
+        self._scorers_log = self._input_log("score", self.topics.transactions)
         self.waits = Waits(
             *(Patience(self.stopping, partial(self._on_wait, service)) for service in Waits._fields)
         )
@@ -199,12 +203,22 @@ class Host(ABC):
         """Let go of connections and the thread."""
         self._thread.shutdown(wait=False)
         self.emitter.close()
+        self.input_log.close()
+        self._scorers_log.close()
         self.store.close()
+
+    def scorers(self) -> CatchUp:
+        """Return what waits for scorers that read again what Redis has lost."""
+        return CatchUp(self.store, self._scorers_log, self.settings.partitions, self.waits)
+
+    def _input_log(self, role: str, topic: str) -> KafkaInputLog:
+        return KafkaInputLog(self.settings.broker, f"{self.settings.namespace}-{role}", topic)
 
     def _tick(self) -> None:
         # Without transactions nothing else would notice that Redis is away.
         self.waits.redis(self.store.check)
-        self.tick()
+        if self._fenced_since is None:
+            self.tick()
 
     def _on_wait(self, service: str, error: InfrastructureError | None) -> None:
         if error is None:

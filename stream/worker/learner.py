@@ -39,7 +39,12 @@ class LearnerHost(Host):
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Become the learner, from the newest good checkpoint on."""
-        self._next_offset = self.role.start() if list(partitions) else None
+        self._next_offset = None
+        if list(partitions):
+            self._next_offset = self.role.start(self.input_log, self.scorers())
+            remedy = self.role.resumption.remedy
+            if remedy is not None:
+                self.metrics.state_lost.labels(self.name, remedy).set(wall_clock() / 1000)
         self._checkpointed_offset = self.role.offset
         self._checkpointed_at = wall_clock()
         contenders = self.role.learner.field.contenders

@@ -26,6 +26,7 @@ class ScorerHost(Host):
             self.signing_key,
             self.waits,
         )
+        self._begins: dict[int, int] = {}
         self._served: set[str] = set()
         self.app.agent(batch_topic(self.app, self.input_topic), name="score")(self.consume)
 
@@ -34,8 +35,20 @@ class ScorerHost(Host):
         for partition in self.role.partitions:
             self.role.revoke(partition)
         self.metrics.forget_budgets()
+        self._begins.clear()
         for partition in partitions:
-            self.role.assign(partition)
+            resumption = self.role.assign(partition, self.input_log)
+            if resumption.remedy is not None:
+                self._begins[partition] = resumption.begin
+                self.metrics.state_lost.labels(self.name, resumption.remedy).set(wall_clock() / 1000)
+
+    def start_offset(self, _topic: str, partition: int) -> int | None:
+        """Read from where it was committed, unless Redis has lost what was stored before that."""
+        return self._begins.get(partition)
+
+    def tick(self) -> None:
+        """Notice lost state also without transactions."""
+        self.role.verify()
 
     def handle(self, batch: Sequence[Record]) -> ScorerReport:
         """Score a batch."""
@@ -48,6 +61,7 @@ class ScorerHost(Host):
         for stage, seconds in report.stages.items():
             metrics.batch_seconds.labels("score", stage).observe(seconds)
         metrics.transactions.labels("scored").inc(len(report.pendings))
+        metrics.transactions.labels("rebuilt").inc(report.rebuilt)
         metrics.transactions.labels("redelivered").inc(report.redelivered)
         metrics.transactions.labels("duplicate").inc(report.duplicates)
         metrics.transactions.labels("dead_letter").inc(len(report.dead_letters))

@@ -10,7 +10,7 @@ import redis
 
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
-from stream.errors import FencedError, InfrastructureError
+from stream.errors import FencedError, InfrastructureError, StateLostError
 from tests.services.redis_server import RedisServer
 from tests.services.waiting import eventually
 
@@ -211,10 +211,10 @@ class TestFailure:
     ) -> None:
         tenure = store.commit(store.take_partition(0), 5, {}, {})
         client.flushdb()
-        with pytest.raises(FencedError, match="token 1 was presented, the newest is none"):
+        with pytest.raises(StateLostError, match="of token 1 nothing is left"):
             store.commit(tenure, 6, {"c1": b"state"}, {})
         store.take_partition(0)
-        with pytest.raises(FencedError, match="stands at offset -1"):
+        with pytest.raises(StateLostError, match="stands at offset -1, after 5 had been stored"):
             store.commit(tenure, 6, {"c1": b"state"}, {})
         assert store.load(0, ["c1"], [], []).customers == {}
 

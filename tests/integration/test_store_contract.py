@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from stream.adapters.memory import InMemoryStore
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import CHECKPOINTS_KEPT
-from stream.errors import FencedError
+from stream.errors import FencedError, StateLostError
 from stream.ports import FitterStore, LearnerStore, Progress, RiskKey, ScorerStore, Tenure, Token
 from tests.services.process import free_port
 from tests.services.redis_server import RedisServer
@@ -91,6 +91,14 @@ def _redis_stores(url: str, stores: ExitStack) -> OpenStore:
     return make
 
 
+def _empty(store: Store) -> None:
+    if isinstance(store, InMemoryStore):
+        store.flush()
+        return
+    with store._redis.doing("emptying the store") as client:
+        client.flushdb()
+
+
 def _pass_for(scorer: ScorerStore, learner: LearnerStore, fitter: FitterStore, progress: Progress) -> None:
     """Take a store for each of what it is; only a type checker looks."""
 
@@ -155,7 +163,7 @@ class TestScorer:
         assert successor.ledger == b"first"
         with pytest.raises(FencedError):
             store.commit(tenure, 9, {}, {}, b"zombie")
-        with pytest.raises(FencedError):
+        with pytest.raises(StateLostError):
             store.commit(successor._replace(watermark=8), 9, {}, {}, b"from beyond")
         assert store.take_partition(0).ledger == b"first"
 
@@ -220,13 +228,29 @@ class TestScorer:
     def test_a_tenure_from_beyond_the_stored_watermark_is_refused(self, store: Store, watermark: int) -> None:
         """So it is when the store has lost its latest writes, in a fail-over say."""
         tenure = store.commit(store.take_partition(0), 5, {}, {})
-        with pytest.raises(FencedError, match=r"partition 0 stands at offset 5 .* not at 8"):
+        with pytest.raises(StateLostError, match=r"partition 0: it stands at offset 5, after 8 had"):
             store.commit(tenure._replace(watermark=8), watermark, {}, {"t1": b"record"})
         assert store.find_pending(["t1"], 1) == {}
 
     def test_a_commit_without_having_taken_the_partition_is_refused(self, store: Store) -> None:
-        with pytest.raises(FencedError):
+        with pytest.raises(StateLostError, match="partition 0: of token 1 nothing is left"):
             store.commit(Tenure(0, Token(1), -1), 0, {}, {})
+
+    def test_a_token_from_beyond_the_newest_is_one_that_the_store_has_lost(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        with pytest.raises(StateLostError, match="partition 0: of token 2 only an older one, 1, is left"):
+            store.commit(tenure._replace(token=Token(2)), 0, {}, {"t1": b"record"})
+        assert store.find_pending(["t1"], 1) == {}
+
+    def test_a_commit_of_nothing_only_asks_whether_the_tenure_stands(self, store: Store) -> None:
+        fresh = store.take_partition(0)
+        assert store.commit(fresh, -1, {}, {}) == fresh
+        assert store.transactions_done(1) == {0: -1}
+        tenure = store.commit(fresh, 7, {}, {}, b"ledger")
+        assert store.commit(tenure, 7, {}, {}) == tenure
+        store.take_partition(0)
+        with pytest.raises(FencedError):
+            store.commit(tenure, 7, {}, {})
 
     def test_partitions_are_taken_one_by_one(self, store: Store) -> None:
         tenure = store.take_partition(0)
@@ -329,6 +353,52 @@ class TestLearner:
         assert (store.snapshot("m1"), store.snapshot("m2")) == (b"model", None)
         assert store.load(0, [], [], []).roster_revision == 1
         assert list(store.checkpoints()) == [b"checkpoint"]
+
+    def test_labels_are_not_committed_behind_a_watermark_that_was_lost(self, store: Store) -> None:
+        """So it is when the store has lost its latest writes: what comes after must not hide the hole."""
+        token, _ = store.take_learner()
+        store.commit_labels(token, 3, {}, {}, -1)
+        store.commit_labels(token, 5, {}, {}, 3)
+        store.commit_labels(token, 5, {}, {}, 3)  # the answer was lost
+        with pytest.raises(StateLostError, match=r"learner's role: it stands at offset 5, after 7 had"):
+            store.commit_labels(token, 9, {("terminal", "x"): b"shop"}, {"t1": b"fraud"}, 7)
+        assert store.find_risks([("terminal", "x")]) == {}
+        assert store.find_verdicts(["t1"]) == {}
+        assert store.labels_done() == 5
+
+    def test_a_commit_of_no_labels_only_asks_whether_the_role_is_held(self, store: Store) -> None:
+        token, watermark = store.take_learner()
+        store.commit_labels(token, watermark, {}, {}, watermark)
+        assert store.labels_done() == -1
+        store.take_learner()
+        with pytest.raises(FencedError):
+            store.commit_labels(token, watermark, {}, {}, watermark)
+
+
+class TestLost:
+    def test_whoever_held_anything_in_a_store_that_was_emptied_is_told(self, store: Store) -> None:
+        tenure = store.commit(store.take_partition(0), 5, {"c1": b"one"}, {"t1": b"first"})
+        token, _ = store.take_learner()
+        fitter = store.take_fitter()
+        store.commit_labels(token, 3, {("terminal", "x"): b"shop"}, {})
+        _empty(store)
+        writes: dict[str, Callable[[], object]] = {
+            "partition 0": lambda: store.commit(tenure, 6, {"c1": b"two"}, {}),
+            "the learner's role": lambda: store.commit_labels(token, 4, {}, {"t1": b"fraud"}, 3),
+            "the fitter's role": lambda: store.offer(fitter, b"model"),
+        }
+        for whose, write in writes.items():
+            with pytest.raises(StateLostError, match=f"lost state of {whose}: of token 1 nothing is left"):
+                write()
+        for write in (
+            lambda: store.publish(token, b"roster", {"m1": b"model"}),
+            lambda: store.save_checkpoint(token, b"checkpoint"),
+        ):
+            with pytest.raises(StateLostError):
+                write()
+        assert store.load(0, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, 0)
+        assert (store.labels_done(), store.offered(0), list(store.checkpoints())) == (-1, None, [])
+        assert store.take_partition(0).watermark == -1
 
 
 class TestModels:
