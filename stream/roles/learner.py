@@ -214,7 +214,7 @@ class LearnerRole:
         """
         self._token, self._stored = self._waits.redis(self._store.take_learner)
         if log is not None:
-            place = Place(self._topics.labels, log, 0)
+            place = Place(self._topics.labels, 0, log)
             self.resumption = resume(place, self._stored, self._policy.lost_state, self._waits)
         self._scorers = scorers
         if scorers is not None:

@@ -32,12 +32,14 @@ class Resumption(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A partition, and what of it is asked for."""
+    """A partition of a topic, and the log that tells of it."""
 
-    name: str
-    """For people, such as ``transactions/3``."""
-    log: InputLog
+    topic: str
     partition: int
+    log: InputLog
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
 
 
 def resume(place: Place, watermark: int, policy: LostState, waits: Waits) -> Resumption:
@@ -59,7 +61,7 @@ def resume(place: Place, watermark: int, policy: LostState, waits: Waits) -> Res
     StateLostError
         State is lost, and `policy` is to stop.
     """
-    name, log, partition = place
+    _, partition, log = place
     answered = waits.kafka(log.acknowledged, partition)
     if answered <= watermark + 1:
         return Resumption(answered, answered)
@@ -68,11 +70,13 @@ def resume(place: Place, watermark: int, policy: LostState, waits: Waits) -> Res
         _log.warning(
             "%s: Redis has lost the effects of %d acknowledged records, or they are not rebuilt yet: reading"
             " again from offset %d to %d, without answering again",
-            *(name, answered - watermark - 1, watermark + 1, answered - 1),
+            *(place, answered - watermark - 1, watermark + 1, answered - 1),
         )
         return Resumption(watermark + 1, answered, "reread")
     have = "nothing" if watermark < 0 else f"only the first, to offset {watermark},"
-    lost = f"{name}: Redis has lost state: it has {have} of the records acknowledged before offset {answered}"
+    lost = (
+        f"{place}: Redis has lost state: it has {have} of the records acknowledged before offset {answered}"
+    )
     retained = max(0, answered - begins)
     if policy == "stop":
         raise StateLostError(

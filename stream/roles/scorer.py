@@ -175,7 +175,7 @@ class ScorerRole:
         tenure = self._waits.redis(self._store.take_partition, partition)
         resumption = Resumption(0, 0)
         if log is not None:
-            place = Place(f"{self._topics.transactions}/{partition}", log, partition)
+            place = Place(self._topics.transactions, partition, log)
             resumption = resume(place, tenure.watermark, self._policy.lost_state, self._waits)
         if resumption.remedy == "cold":
             # Said once: from now on nothing is missing.

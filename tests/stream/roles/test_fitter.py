@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from stream.adapters.memory import InMemoryEmitter, InMemoryStore
+from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemoryStore
 from stream.adapters.topics import TopicNames
 from stream.batch.window import TrainingSet
 from stream.clock import DAY_MS, ManualClock
 from stream.drift.detectors import Drift
-from stream.errors import FencedError, InfrastructureError, StoppedError
+from stream.errors import FencedError, InfrastructureError, StateLostError, StoppedError
 from stream.features.catalogue import FEATURE_NAMES, SCHEMA, WIDTH
 from stream.models.boosted import Boosted
 from stream.models.compiled import Constant
@@ -28,6 +28,7 @@ from stream.registry.swap import SwapPolicy
 from stream.roles.fitter import FitterPolicy, FitterRole
 from stream.roles.learner import LearnerPolicy, LearnerReport, LearnerRole
 from stream.roles.patience import Patience, Waits
+from stream.roles.resumption import CatchUp
 from stream.roles.scorer import ScorerPolicy, ScorerRole
 
 NOW = 1_700_000_000_000
@@ -496,3 +497,35 @@ def test_the_weakest_makes_room_and_an_offer_waits_where_nobody_can_be_told() ->
     assert kinds(report) == [("retired", "tree-1"), ("born", "lightgbm-1")]
     assert world.versions() == ["logistic-1", "lightgbm-1"]
     assert learner.tick() is None
+
+
+def test_labels_wait_for_scorers_that_read_again_what_redis_has_lost() -> None:
+    world = World()
+    world.learner()
+    waited: list[InfrastructureError] = []
+
+    def score(error: InfrastructureError | None) -> None:
+        if error is not None:
+            waited.append(error)
+            world.score(0, 40)
+
+    patience = Patience(world.stop, score, first_pause=0.0, longest_pause=0.0)
+    fitter = world.fitter()
+    fitter.start(
+        CatchUp(world.store, InMemoryInputLog({0: 39, 1: 40}), 2, world.waits._replace(scorers=patience))
+    )
+    assert fitter.handle(labels(0, 40)).joined == 40
+    assert len(waited) == 1
+
+
+def test_a_fitter_whose_role_redis_has_lost_ends() -> None:
+    world = World()
+    world.learner()
+    world.score(0, 50)
+    fitter = world.fitter()
+    fitter.handle(labels(0, 50))
+    world.store.flush()
+    world.learner()
+    world.score(50, 200)
+    with pytest.raises(StateLostError, match="the fitter's role: of token 1 nothing is left"):
+        fitter.handle(labels(50, 200))

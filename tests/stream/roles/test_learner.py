@@ -5,16 +5,17 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from stream.adapters.memory import InMemoryEmitter, InMemoryStore
+from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemoryStore
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
-from stream.errors import FencedError, OffsetGapError
+from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
 from stream.pipeline.learning import LearningPolicy
 from stream.pipeline.pending import pack_pending, unpack_pending
 from stream.records import Record
 from stream.registry.snapshot import decode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
+from stream.roles.resumption import CatchUp
 from stream.roles.scorer import ScorerPolicy, ScorerRole
 
 NOW = 1_700_000_000_000
@@ -299,3 +300,106 @@ def test_a_label_of_a_transaction_with_other_features_becomes_a_dead_letter() ->
     assert (letter["reason"], letter["offset"]) == ("unmatched_label", 1)
     assert "deadbeef" in str(letter["detail"])
     assert role.handle(labels(3, 4)).joined, "learning goes on"
+
+
+class TestLostState:
+    def test_a_store_that_is_emptied_ends_the_learner_with_or_without_labels(self) -> None:
+        for labelled in (True, False):
+            world = World()
+            role = world.learner()
+            role.start()
+            role.handle(labels(0, 10))
+            assert role.tick() is None
+            world.store.flush()
+            with pytest.raises(StateLostError, match="learner's role: of token 2 nothing is left"):
+                role.handle(labels(10, 20)) if labelled else role.tick()
+            with pytest.raises(StateLostError):
+                role.checkpoint()
+            assert not world.letters()
+
+    def test_commits_that_redis_lost_end_the_learner_and_its_checkpoint_is_passed_over(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        undisturbed, world = World(), World()
+        whole = undisturbed.learner()
+        whole.start()
+        whole.handle(labels(0, 80))
+        role = world.learner()
+        role.start()
+        role.handle(labels(0, 40))
+        role.checkpoint()
+        world.store.commit_labels = lambda *_: None  # type: ignore[method-assign]
+        role.handle(labels(40, 60))
+        role.checkpoint()
+        del world.store.commit_labels  # type: ignore[method-assign]
+        with pytest.raises(StateLostError, match="it stands at offset 39, after 59 had been stored"):
+            role.tick()
+        heir = world.learner()
+        assert heir.start(InMemoryInputLog({0: 60})) == 40
+        assert heir.resumption == (40, 60, "reread")
+        assert "checkpoint 0 is of label offset 59, but Redis has lost what came after 39" in caplog.text
+        heir.handle(labels(40, 80))
+        keys = [("terminal", f"m{n}") for n in range(5)] + [("customer", f"c{n}") for n in range(7)]
+        assert world.store.find_risks(keys) == undisturbed.store.find_risks(keys)  # type: ignore[arg-type]
+        assert heir.learner.quality() == whole.learner.quality()
+
+    def test_what_was_acknowledged_is_no_dead_letter_again(self) -> None:
+        world = World()
+        role = world.learner()
+        role.start()
+        bad = [Record("labels", 0, n, NOW, None, b"{") for n in range(4)]
+        role.handle(bad[:2])
+        heir = world.learner()
+        assert heir.start(InMemoryInputLog({0: 2})) == 0
+        assert len(heir.handle(bad).dead_letters) == 2
+        assert [letter["offset"] for letter in world.letters()] == [0, 1, 2, 3]
+
+    def test_without_a_choice_nothing_is_learnt(self) -> None:
+        world = World()
+        with pytest.raises(StateLostError, match=r"^labels/0: .* FRAUD_LOST_STATE=rebuild .*=cold"):
+            world.learner().start(InMemoryInputLog({0: 30}))
+
+    def test_a_rebuild_learns_every_label_that_the_topic_still_has(self) -> None:
+        world = World()
+        role = world.learner(replace(POLICY, lost_state="rebuild"))
+        assert role.start(InMemoryInputLog({0: 60}, {0: 20})) == 20
+        bad = Record("labels", 0, 21, NOW, None, b"{")
+        report = role.handle([label(20), bad, *labels(25, 40)])
+        assert (len(report.joined), report.gap, report.dead_letters) == (16, 0, [])
+        assert role.handle(labels(45, 60)).gap == 0, "these were learnt once"
+        with pytest.raises(OffsetGapError, match="3 labels before offset 63"):
+            role.handle(labels(63, 64))
+
+    def test_a_cold_start_goes_on_with_new_models_and_is_made_once(self) -> None:
+        world = World()
+        role = world.learner(replace(POLICY, lost_state="cold"))
+        log = InMemoryInputLog({0: 60})
+        assert role.start(log) == 60
+        assert role.learner.learned == 0
+        heir = world.learner()
+        assert heir.start(log) == 60
+        assert heir.resumption.remedy is None
+        assert len(heir.handle(labels(60, 70)).joined) == 10
+        with pytest.raises(OffsetGapError, match="5 labels before offset 75"):
+            heir.handle(labels(75, 80))
+
+    def test_labels_wait_for_scorers_that_rebuild(self) -> None:
+        world = World(transactions=100)
+        world.store.flush()
+        role = world.learner(replace(POLICY, lost_state="rebuild"))
+        waited: list[str] = []
+
+        def rebuild(error: InfrastructureError | None) -> None:
+            world.clock.advance(2 * POLICY.label_grace_ms)
+            if error is not None:
+                waited.append(str(error))
+                world.score(50 * len(waited) - 50, 50 * len(waited))
+
+        patience = Patience(threading.Event(), rebuild, first_pause=0.0, longest_pause=0.0)
+        waits = world.waits._replace(scorers=patience)
+        catch_up = CatchUp(world.store, InMemoryInputLog({0: 99, 1: 100}), 2, waits)
+        role.start(InMemoryInputLog({0: 10}), catch_up)
+        assert world.store.roster() is not None, "scorers need models to go on"
+        report = role.handle(labels(0, 100))
+        assert len(waited) == 2
+        assert (len(report.joined), report.parked, report.unmatched) == (100, 0, 0)

@@ -4,10 +4,17 @@ from itertools import pairwise
 
 import pytest
 
-from stream.adapters.memory import InMemoryEmitter, InMemoryStore
+from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemoryStore
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
-from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError, StoppedError
+from stream.errors import (
+    FencedError,
+    InfrastructureError,
+    OffsetGapError,
+    SnapshotError,
+    StateLostError,
+    StoppedError,
+)
 from stream.pipeline.learning import LearningPolicy
 from stream.ports import Outgoing
 from stream.records import Record
@@ -32,8 +39,14 @@ class World:
         self.failures: list[InfrastructureError | None] = []
         patience = Patience(self.stop, self.failures.append, first_pause=0.001, longest_pause=0.002)
         self.waits = Waits.alike(patience)
+        self.learn()
+
+    def learn(self) -> None:
         learner = LearnerRole(self.store, self.emitter, TOPICS, self.clock, LearnerPolicy(), None, self.waits)
         learner.start()
+
+    def customers(self) -> dict[str, bytes]:
+        return self.store.load(0, ["c0", "c1", "c2"], [], []).customers
 
     def scorer(self, *partitions: int, **policy: object) -> ScorerRole:
         role = ScorerRole(
@@ -303,3 +316,99 @@ def test_the_cache_stays_within_its_bound(world: World) -> None:
 def test_old_events_are_no_reason_to_refuse(world: World) -> None:
     world.clock.advance(400 * DAY_MS)
     assert not world.scorer(0).handle(batch(0, 2)).dead_letters
+
+
+class TestLostState:
+    def test_a_store_that_is_emptied_ends_the_scorer_with_the_next_batch(self, world: World) -> None:
+        scorer = world.scorer(0)
+        scorer.handle(batch(0, 3))
+        world.store.flush()
+        with pytest.raises(StateLostError, match="lost the roster of models"):
+            scorer.handle(batch(3, 6))
+        world.learn()  # a quicker learner hides that, but not the rest
+        with pytest.raises(StateLostError, match="partition 0: of token 1 nothing is left"):
+            scorer.handle(batch(3, 6))
+        assert len(world.scores()) == 3
+
+    def test_a_store_that_is_emptied_ends_the_scorer_without_any_batch(self, world: World) -> None:
+        scorer = world.scorer(0, 1)
+        scorer.handle(batch(0, 3))
+        for _ in range(4):
+            scorer.verify()
+        world.store.flush()
+        with pytest.raises(StateLostError):
+            scorer.verify()
+
+    def test_one_partition_after_the_other_is_verified(self, world: World) -> None:
+        scorer = world.scorer(0, 1)
+        world.scorer(1)
+        scorer.verify()
+        with pytest.raises(FencedError):
+            scorer.verify()
+        assert scorer.partitions == (0,)
+        scorer.verify()
+
+    def test_what_redis_lost_of_its_latest_is_scored_again_and_not_answered_again(self, world: World) -> None:
+        undisturbed = World()
+        undisturbed.scorer(0).handle(batch(0, 30))
+        world.scorer(0).handle(batch(0, 10))
+        scorer = world.scorer()
+        log = InMemoryInputLog({0: 20})  # to 19 all was answered and acknowledged
+        assert scorer.assign(0, log).begin == 10
+        bad = Record("transactions", 0, 18, NOW, b"c1", b"{")
+        report = scorer.handle([*batch(10, 18), bad])
+        assert (report.rebuilt, len(report.pendings), report.alerts, report.dead_letters) == (8, 0, 0, [])
+        assert (report.timestamps, report.gap) == ([], 0)
+        heir = world.scorer()
+        assert heir.assign(0, log).begin == 19
+        bad = Record("transactions", 0, 25, NOW, b"c1", b"{")
+        report = heir.handle([*batch(19, 25), bad, *batch(26, 30)])
+        assert (report.rebuilt, len(report.pendings), len(report.dead_letters)) == (1, 9, 1)
+        answered = [json.loads(value)["transaction_id"] for value in world.scores()]
+        assert answered == [f"t{n}" for n in (*range(10), *range(20, 25), *range(26, 30))]
+        (letter,) = world.emitter.on("dead-letters")
+        assert json.loads(letter.value)["offset"] == 25
+        assert world.store.transactions_done(1) == {0: 29}
+
+    def test_a_rebuilt_partition_holds_what_an_uninterrupted_run_holds(self, world: World) -> None:
+        undisturbed = World()
+        undisturbed.scorer(0).handle(batch(0, 40))
+        world.scorer(0).handle(batch(0, 30))
+        world.store.flush()
+        world.learn()
+        scorer = world.scorer(lost_state="rebuild")
+        assert scorer.assign(0, InMemoryInputLog({0: 30})).remedy == "rebuild"
+        for start in range(0, 40, 8):
+            scorer.handle(batch(start, start + 8))
+        assert world.customers() == undisturbed.customers()
+        assert len(world.scores()) == 40
+        ids = [f"t{n}" for n in range(40)]
+        assert world.store.find_pending(ids, 1).keys() == set(ids)
+        assert world.store.take_partition(0).ledger == undisturbed.store.take_partition(0).ledger != b""
+
+    def test_what_fell_off_the_topic_meanwhile_is_no_gap_while_it_was_answered(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        scorer = world.scorer(lost_state="rebuild")
+        assert scorer.assign(0, InMemoryInputLog({0: 30}, {0: 5})).begin == 5
+        assert scorer.handle(batch(7, 10)).gap == 0
+        assert scorer.handle(batch(14, 20)).gap == 0
+        assert "fell off the topic before they were read again, from offset 10 to 13" in caplog.text
+        with pytest.raises(OffsetGapError, match="transactions/0: 2 records before offset 32"):
+            scorer.handle(batch(32, 34))
+
+    def test_a_cold_start_goes_on_without_and_is_made_once(self, world: World) -> None:
+        scorer = world.scorer(lost_state="cold")
+        log = InMemoryInputLog({0: 30})
+        assert scorer.assign(0, log) == (30, 30, "cold")
+        assert world.scorer().assign(0, log).remedy is None, "nothing is missing any more"
+        assert scorer.assign(0, log).remedy is None
+        report = scorer.handle(batch(30, 33))
+        assert (report.gap, report.rebuilt, len(report.pendings)) == (0, 0, 3)
+        assert len(world.scores()) == 3
+
+    def test_without_a_choice_the_partition_is_not_served(self, world: World) -> None:
+        scorer = world.scorer()
+        with pytest.raises(StateLostError, match=r"^transactions/0: .* FRAUD_LOST_STATE=rebuild .*=cold"):
+            scorer.assign(0, InMemoryInputLog({0: 30}))
+        assert scorer.partitions == ()
