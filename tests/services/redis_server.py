@@ -22,6 +22,7 @@ class RedisServer:
 
     def __init__(self, directory: Path, *options: str) -> None:
         self._directory = directory
+        self._dump = directory / "dump.rdb"
         self._options = options
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -38,6 +39,17 @@ class RedisServer:
             self._directory / "redis.log",
         )
         self.process.await_ready(self.answers)
+
+    def back_up(self) -> bytes:
+        """Return everything it holds, as the file that it would start from."""
+        with redis.Redis.from_url(self.url) as client:
+            client.save()
+        return self._dump.read_bytes()
+
+    def restore(self, backup: bytes) -> None:
+        """Start it, once it has ended, with what :meth:`back_up` returned."""
+        self._dump.write_bytes(backup)
+        self.start()
 
     def answers(self) -> bool:
         """Tell whether it answers a PING."""
