@@ -24,7 +24,7 @@ from stream.settings import Settings
 _UNUSED: Final = frozenset(
     {
         *("broker", "redis", "namespace", "topic_prefix", "partitions", "replication", "role"),
-        *("http_host", "http_port", "log_level", "session_timeout_seconds", "offset_gap"),
+        *("http_host", "http_port", "log_level", "session_timeout_seconds", "offset_gap", "lost_state"),
         *("snapshot_seconds", "checkpoint_seconds", "signing_key"),
     }
 )
