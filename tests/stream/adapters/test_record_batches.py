@@ -251,6 +251,26 @@ def test_after_a_rebalance_reading_goes_on_from_the_committed_offset() -> None:
     run(test)
 
 
+def test_after_a_rebalance_what_was_never_committed_is_read_from_its_beginning() -> None:
+    """A fetch that ends amid the rebalance is dropped; aiokafka, sent nowhere, would read on behind it."""
+    sought: list[TP] = []
+
+    async def test(rig: Rig) -> None:
+        async def committed() -> dict[TP, int | None]:
+            return {PLACE: None}
+
+        async def seek_to_beginning(*places: TP) -> None:
+            sought.extend(places)
+
+        rig.consumer.seek_to_committed = committed
+        rig.consumer._thread.seek_to_beginning = seek_to_beginning
+        await rig.consumer.perform_seek()
+        assert rig.consumer._next_offset == {}
+
+    run(test)
+    assert sought == [PLACE]
+
+
 def test_lag_counts_what_was_not_acknowledged() -> None:
     async def test(rig: Rig) -> None:
         assert consumer_lag(rig.app) == {}
