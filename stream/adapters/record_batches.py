@@ -119,6 +119,11 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
                 lags[tp.topic, tp.partition] = max(0, highwater - next_offset)
         return lags
 
+    def rejoin(self) -> None:
+        """Join the group anew, so that a rebalance follows and every partition is taken over anew."""
+        coordinator = self._thread._consumer._coordinator  # noqa: SLF001 - Faust has no word for it
+        self._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     async def perform_seek(self) -> None:
         """Seek every assigned partition to where it is to be read from.
 
@@ -336,6 +341,11 @@ def acknowledge(event: EventT) -> bool:
     """Mark the event's record batch as done; see :meth:`RecordBatchConsumer.acknowledge`."""
     acknowledged: bool = event.app.consumer.acknowledge(event.message)
     return acknowledged
+
+
+def rejoin(app: faust.App) -> None:
+    """Join the group anew; see :meth:`RecordBatchConsumer.rejoin`."""
+    app.consumer.rejoin()
 
 
 def consumer_lag(app: faust.App) -> dict[tuple[str, int], int]:

@@ -134,6 +134,29 @@ def test_scorers_hand_over_when_one_stops_or_is_replaced_in_its_sleep_or_is_kill
         assert pipeline.customers() == whole.customers()
 
 
+@pytest.mark.service("redis")
+def test_a_worker_that_is_fenced_off_by_one_that_was_late_has_its_partitions_dealt_anew(
+    topics: Deploy, worker: Start
+) -> None:
+    first, second = (transactions(500, name) for name in "ab")
+    known = labels(first)
+    with Pipeline(topics(**FAST)) as pipeline:
+        learner, scorer = (worker(pipeline.settings, role, timeout=None) for role in ("learn", "score"))
+        pipeline.publish(first)
+        pipeline.await_scored(500)
+        # What a worker does that took its time over an assignment which had been replaced meanwhile.
+        pipeline.store.take_partition(2)
+        pipeline.store.take_learner()
+        pipeline.publish([*second, *known])
+        pipeline.await_scored(1_000)
+        pipeline.await_learnt(500)
+
+        assert scorer.metric("fraud_fenced_total", role="score") >= 1
+        assert learner.metric("fraud_fenced_total", role="learn") >= 1
+        assert (learner.returncode, scorer.returncode) == (None, None)
+        assert {len(given) for given in pipeline.scores(first + second).values()} == {1}
+
+
 def _await_shared(*scorers: Worker) -> None:
     """Wait until scorers are ready and have all partitions among them, each its share."""
 

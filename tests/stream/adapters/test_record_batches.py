@@ -9,6 +9,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.structs import ConsumerRecord
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
@@ -362,6 +363,11 @@ def test_faust_still_records_acknowledgements_for_acking_topics_alone() -> None:
     assert "acks_enabled_for(message.topic)" in source
     assert not batch_topic(record_batch_app("group", broker="one:1"), "t").acks
     assert faust.App("group").topic("t").acks
+
+
+def test_a_group_can_still_be_joined_anew() -> None:
+    assert list(inspect.signature(GroupCoordinator.request_rejoin).parameters) == ["self"]
+    assert "self.need_rejoin(subscription)" in inspect.getsource(GroupCoordinator)
 
 
 def test_positions_are_still_set_after_the_signal_and_before_messages_flow() -> None:
