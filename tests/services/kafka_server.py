@@ -81,7 +81,9 @@ class KafkaServer:
         formatted = subprocess.run(
             [
                 *self._java,
-                *("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._configuration)),
+                # An identifier may begin with a dash: apart from its option it would be taken for one.
+                *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"),
+                *("-c", str(self._configuration)),
             ],
             capture_output=True,
             text=True,
