@@ -40,7 +40,6 @@ def main() -> None:
         {**provenance(seed=args.seed), **_recoveries(injected), **result, "problems": problems},
     )
     if problems:
-        print(f"\nthe logs are in {directory}")
         sys.exit("\n".join(f"chaos: {problem}" for problem in problems))
     shutil.rmtree(directory)
     print("\nnothing lost, nothing counted twice")
@@ -70,6 +69,7 @@ def _run(
     def say(what: str) -> None:
         print(what, flush=True)
 
+    say(f"logs in {directory}, removed when all is well")
     with Deployment(directory, scorers=args.scorers, rate=args.rate, seed=args.seed, say=say) as deployment:
         chaos = Chaos(deployment, args.seed)
         chaos.settle("start of all workers")

@@ -20,7 +20,7 @@ from tests.services.redis_server import RedisServer
 
 LEARNERS: Final = 2
 """One learns, one stands by."""
-_PARTITIONS: Final = 4
+_PARTITIONS: Final = 6
 _REDIS_SECONDS: Final = 0.5
 _KEEPS: Final = ("--appendonly", "yes", "--appendfsync", "everysec")
 

@@ -158,6 +158,15 @@ class Chaos:
         deployment.redis.process.resume()
         return f"redis for {seconds:.1f} s"
 
+    def kill_and_pause(self) -> str:
+        """End a scorer at once, and freeze Redis while others take its partitions over."""
+        deployment = self._deployment
+        member = self._victim("score")
+        deployment.crew.kill(member)
+        session = deployment.settings.session_timeout_seconds
+        self._linger(session - 2, session + 1)
+        return f"{member.name}, {self.pause_redis()}"
+
     def cut_broker(self) -> str:
         """Cut one worker off from the broker."""
         member = self._anybody()
@@ -285,6 +294,7 @@ KINDS: Final[dict[str, Callable[[Chaos], str]]] = {
     "freeze-scorer": Chaos.freeze_scorer,
     "freeze-learner": Chaos.freeze_learner,
     "pause-redis": Chaos.pause_redis,
+    "kill-and-pause": Chaos.kill_and_pause,
     "cut-broker": Chaos.cut_broker,
     "cut-redis": Chaos.cut_redis,
     "duplicate": Chaos.duplicate,

@@ -6,6 +6,8 @@ which toxiproxy would have to be.
 """
 
 import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Coroutine
 from typing import Any, Final, Literal, Self, TypeVar
@@ -86,6 +88,9 @@ class Link:
             self._server.close()
             self._server = None
         for writer in self._writers:
+            # Without lingering, closing sends a reset.
+            ours = writer.get_extra_info("socket")
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     async def _silence(self) -> None:
