@@ -86,6 +86,11 @@ def _run(
         chaos.wait(lambda: deployment.load.finished, "end of the load")
         chaos.settle("end of the backlog")
         crew = deployment.crew
+        chaos.wait(
+            lambda: not any(one.holds() and one.parked() for one in crew.of("learn")),
+            "end of waiting labels",
+            0.5,
+        )
         # Whoever stands by goes first, so that it does not take over.
         active = crew.holding("learn").keys()
         idle = [member for member in crew.of("learn") if member.name not in active]

@@ -1,7 +1,7 @@
 """The comparison of what came out with what an undisturbed run over the same input comes to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,6 +25,8 @@ class Comparison(NamedTuple):
 
     transactions: int
     """Valid ones, each counted once."""
+    input_lost: int
+    """Records that were published, and acknowledged by the broker, and are not on their topic."""
     redelivered_answers: int
     """Answers beyond the first of each transaction."""
     missing_scores: int
@@ -52,6 +54,7 @@ class Comparison(NamedTuple):
 
 
 MUST_BE_NOUGHT: Final = {
+    "input_lost": "records that the broker had acknowledged are not on their topic",
     "missing_scores": "transactions have no score",
     "contradicting_answers": "transactions were answered in two ways",
     "wrong_features": "transactions were scored on other features than in the undisturbed run",
@@ -71,8 +74,9 @@ def compare(deployment: Deployment) -> Comparison:
     """Compare; every worker has ended, the learner in order."""
     settings, topics, broker = deployment.settings, deployment.topics, deployment.kafka.bootstrap
     with Pipeline(settings) as pipeline:
-        scored = score(settings, read_log(broker, topics.transactions))
-        learnt = learn(settings, read_log(broker, topics.labels), pipeline.pendings())
+        found: Counter[str] = Counter()
+        scored = score(settings, _counted(read_log(broker, topics.transactions), found))
+        learnt = learn(settings, _counted(read_log(broker, topics.labels), found), pipeline.pendings())
         answers = _read_answers(read_log(broker, topics.scores), scored)
         alerted = {_decode(record).transaction_id for record in read_log(broker, topics.alerts)}
         letters = [
@@ -89,6 +93,7 @@ def compare(deployment: Deployment) -> Comparison:
         digests = [digest(one, _A_MATTER_OF_WHEN) for one in (ended, learnt.learner)]
         return Comparison(
             transactions=len(scored.features),
+            input_lost=(deployment.load.published - found).total(),
             redelivered_answers=answers.number - len(answers.firsts),
             missing_scores=len(scored.features.keys() - answers.firsts.keys()),
             contradicting_answers=len(answers.contradicting),
@@ -107,6 +112,12 @@ def compare(deployment: Deployment) -> Comparison:
             model_digest_undisturbed=digests[1],
             model_digest_equal=digests[0] == digests[1],
         )
+
+
+def _counted(records: Iterable[Record], found: Counter[str]) -> Iterator[Record]:
+    for record in records:
+        found[record.topic] += 1
+        yield record
 
 
 class _Answers(NamedTuple):

@@ -48,6 +48,10 @@ class Member:
         lags = [name for name in samples if name.startswith("fraud_consumer_lag_records")]
         return frozenset(int(found[1]) for name in lags if (found := _PARTITION.search(name)))
 
+    def parked(self) -> int:
+        """Return how many labels wait in it for their transactions."""
+        return int(self._samples().get("fraud_parked_labels", 0))
+
     def ready(self) -> bool:
         """Tell whether it says that it is ready."""
         return not self.frozen and self.worker.is_ready()

@@ -8,7 +8,7 @@ half is a population of its own, whose labels follow when all of it has been sco
 import json
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -104,12 +104,8 @@ class Load(threading.Thread):
         self.failure: KafkaError | None = None
         self.bursts = 0
         """How many have been published."""
-        self.transactions = 0
-        """Transactions published, each once."""
-        self.labels = 0
-        """Labels published, each once."""
-        self.poison: list[Outgoing] = []
-        """Records published that nobody can use."""
+        self.published: Counter[str] = Counter()
+        """Records published, by topic."""
         self.start()
 
     # What the schedule asks for besides the bursts.
@@ -130,7 +126,6 @@ class Load(threading.Thread):
             sent = self._send(records)
             self._waiting.append(_Burst(sent, [one for given in known for one in self._labels_of(given)]))
             self.bursts += 1
-            self.transactions += len(transactions)
             return sent
 
     def duplicate(self, transactions: int, labels: int) -> Sent:
@@ -145,7 +140,6 @@ class Load(threading.Thread):
         with self._lock:
             bad = [self._bad(self._numbers["poison"] + number) for number in range(count)]
             self._numbers["poison"] += count
-            self.poison += bad
             return self._send(bad)
 
     # How things stand.
@@ -199,7 +193,6 @@ class Load(threading.Thread):
                     for one in burst.labels
                 ]
                 self._recent_labels += records
-                self.labels += len(records)
                 self._send(records)
 
     def _send(self, records: Sequence[Outgoing]) -> Sent:
@@ -217,6 +210,7 @@ class Load(threading.Thread):
                 self._ends[place] = max(offset, self._ends.get(place, -1))
 
         self._undelivered += len(records)
+        self.published.update(record.topic for record in records)
         for topic, key, value in records:
             self._producer.produce(topic, value, key, on_delivery=note)
         return sent
