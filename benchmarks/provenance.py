@@ -13,10 +13,11 @@ _PACKAGES = ("fraudstream", "faust-streaming", "river", "numpy", "redis", "confl
 
 def provenance(**details: Any) -> dict[str, Any]:
     """Return what belongs beside a result, with `details` such as the seed."""
-    module = Path(sys.argv[0]).stem
+    spec = sys.modules["__main__"].__spec__
+    module = spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).stem
     return {
         # Where a file lies is this machine's affair.
-        "command": " ".join([f"python -m benchmarks.{module}", *(Path(arg).name for arg in sys.argv[1:])]),
+        "command": " ".join([f"python -m {module}", *(Path(arg).name for arg in sys.argv[1:])]),
         "machine": {
             "cores": os.cpu_count(),
             "processor": platform.processor() or platform.machine(),

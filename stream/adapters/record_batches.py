@@ -119,6 +119,11 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
                 lags[tp.topic, tp.partition] = max(0, highwater - next_offset)
         return lags
 
+    def rejoin(self) -> None:
+        """Join the group anew, so that a rebalance follows and every partition is taken over anew."""
+        coordinator = self._thread._consumer._coordinator  # noqa: SLF001 - Faust has no word for it
+        self._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     async def perform_seek(self) -> None:
         """Seek every assigned partition to where it is to be read from.
 
@@ -128,7 +133,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         self._delivered.clear()
         await super().perform_seek()
         start_offset = self.transport.start_offset
-        starts = {}
+        starts, uncommitted = {}, []
         for tp in self.assignment():
             start = start_offset(tp.topic, tp.partition) if start_offset else None
             if start is not None:
@@ -136,10 +141,15 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             next_offset = self._committed_offset[tp] if start is None else start
             if next_offset is None:
                 self._next_offset.pop(tp, None)
+                uncommitted.append(self._new_topicpartition(tp.topic, tp.partition))
             else:
                 self._next_offset[tp] = next_offset
         if starts:
             await self.seek_wait(starts)
+        if uncommitted:
+            # aiokafka leaves these where they are. A fetch that was under way may have moved them on, and
+            # what it returned was dropped, as no messages flow during a rebalance.
+            await self._thread.seek_to_beginning(*uncommitted)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what was acknowledged, which Faust would forget, before partitions go to somebody else.
@@ -331,6 +341,11 @@ def acknowledge(event: EventT) -> bool:
     """Mark the event's record batch as done; see :meth:`RecordBatchConsumer.acknowledge`."""
     acknowledged: bool = event.app.consumer.acknowledge(event.message)
     return acknowledged
+
+
+def rejoin(app: faust.App) -> None:
+    """Join the group anew; see :meth:`RecordBatchConsumer.rejoin`."""
+    app.consumer.rejoin()
 
 
 def consumer_lag(app: faust.App) -> dict[tuple[str, int], int]:

@@ -19,6 +19,7 @@ from stream.adapters.record_batches import (
     on_assignment,
     overtaken,
     record_batch_app,
+    rejoin,
 )
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
@@ -239,12 +240,18 @@ class Host(ABC):
         self.metrics.fenced.labels(self.name).inc()
         if self._fenced_since is None:
             self._fenced_since = asyncio.get_running_loop().time()
+            # Either Kafka has not told us yet that our partitions have gone to another, or somebody who had
+            # them before was late in taking them: after a rebalance whoever then has them takes them, last.
+            rejoin(self.app)
 
     async def _on_assigned(self, assigned: set[tuple[str, int]]) -> None:
         partitions = sorted(partition for topic, partition in assigned if topic == self.input_topic)
         _log.info("%s has partitions %s of %s", self.name, partitions, self.input_topic)
         try:
-            await self.run(self.assign, partitions)
+            # In turn, so that a revocation waits for it: taking a partition that has gone to another would
+            # fence that one off.
+            async with self._turn:
+                await self.run(self.assign, partitions)
         except StoppedError as error:
             self._give_up(error)
             return

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -17,8 +18,10 @@ _CONFIGURATION = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={directory}/data
 auto.create.topics.enable=false
@@ -50,22 +53,37 @@ class KafkaServer:
         Empty; holds its configuration, its data and its log.
     java
         How to start Java; a benchmark will want the full compiler and more memory.
+    proxied
+        Further ports that it listens on, each with the port of 127.0.0.1 that clients who come that way are
+        told to go to: a proxy's.
     """
 
-    def __init__(self, directory: Path, java: tuple[str, ...] = _JAVA) -> None:
+    def __init__(
+        self, directory: Path, java: tuple[str, ...] = _JAVA, proxied: Mapping[int, int] | None = None
+    ) -> None:
         self._java = (*java, _QUIET, "-cp", f"{JARS}/*")
         self._directory = directory
         self._configuration = directory / "server.properties"
         port = free_port()
         self.bootstrap = f"127.0.0.1:{port}"
+        ways = {f"WAY{number}": pair for number, pair in enumerate((proxied or {}).items())}
         self._configuration.write_text(
-            _CONFIGURATION.format(port=port, controller_port=free_port(), directory=directory)
+            _CONFIGURATION.format(
+                port=port,
+                controller_port=free_port(),
+                directory=directory,
+                listeners="".join(f",{way}://127.0.0.1:{own}" for way, (own, _) in ways.items()),
+                advertised="".join(f",{way}://127.0.0.1:{told}" for way, (_, told) in ways.items()),
+                protocols="".join(f",{way}:PLAINTEXT" for way in ways),
+            )
         )
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         formatted = subprocess.run(
             [
                 *self._java,
-                *("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._configuration)),
+                # An identifier may begin with a dash: apart from its option it would be taken for one.
+                *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"),
+                *("-c", str(self._configuration)),
             ],
             capture_output=True,
             text=True,

@@ -118,6 +118,11 @@ class Pipeline:
         assert sum(map(len, parts)) == len({name for part in parts for name in part}), "one lies in two"
         return {name: state for part in parts for name, state in part.items()}
 
+    def pendings(self) -> dict[str, bytes]:
+        """Return the pending record of every transaction."""
+        parts = [self._stored(f"{{{number}}}:p:") for number in range(self.settings.partitions)]
+        return {name: record for part in parts for name, record in part.items()}
+
     def learner_keys(self, kind: str) -> dict[str, bytes]:
         """Return what the learner has stored: `t` and `c` for risk records, `v` for verdicts, `k`, ..."""
         return self._stored(f"{{learner}}:{kind}:")

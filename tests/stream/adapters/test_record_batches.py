@@ -9,6 +9,7 @@ import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.structs import ConsumerRecord
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
@@ -251,6 +252,26 @@ def test_after_a_rebalance_reading_goes_on_from_the_committed_offset() -> None:
     run(test)
 
 
+def test_after_a_rebalance_what_was_never_committed_is_read_from_its_beginning() -> None:
+    """A fetch that ends amid the rebalance is dropped; aiokafka, sent nowhere, would read on behind it."""
+    sought: list[TP] = []
+
+    async def test(rig: Rig) -> None:
+        async def committed() -> dict[TP, int | None]:
+            return {PLACE: None}
+
+        async def seek_to_beginning(*places: TP) -> None:
+            sought.extend(places)
+
+        rig.consumer.seek_to_committed = committed
+        rig.consumer._thread.seek_to_beginning = seek_to_beginning
+        await rig.consumer.perform_seek()
+        assert rig.consumer._next_offset == {}
+
+    run(test)
+    assert sought == [PLACE]
+
+
 def test_lag_counts_what_was_not_acknowledged() -> None:
     async def test(rig: Rig) -> None:
         assert consumer_lag(rig.app) == {}
@@ -342,6 +363,11 @@ def test_faust_still_records_acknowledgements_for_acking_topics_alone() -> None:
     assert "acks_enabled_for(message.topic)" in source
     assert not batch_topic(record_batch_app("group", broker="one:1"), "t").acks
     assert faust.App("group").topic("t").acks
+
+
+def test_a_group_can_still_be_joined_anew() -> None:
+    assert list(inspect.signature(GroupCoordinator.request_rejoin).parameters) == ["self"]
+    assert "self.need_rejoin(subscription)" in inspect.getsource(GroupCoordinator)
 
 
 def test_positions_are_still_set_after_the_signal_and_before_messages_flow() -> None:
