@@ -121,6 +121,7 @@ class DeadLetterReason(StrEnum):
     MISKEYED = "miskeyed"
     EMPTY = "empty"
     UNMATCHED_LABEL = "unmatched_label"
+    CONTESTED_LABEL = "contested_label"
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):

@@ -119,12 +119,12 @@ class LearnerHost(Host):
         self._checkpoint()
 
     def _count_learned(self) -> None:
+        before, self._learned = self._learned, {}
         for version, contender in self.role.learner.field.contenders.items():
             if contender.fitted_to is not None:
                 continue  # it learns elsewhere, from a window that may shrink
-            learned = contender.model.taught
-            self.metrics.learned.labels(version).inc(learned - self._learned.get(version, 0))
-            self._learned[version] = learned
+            self._learned[version] = contender.model.taught
+            self.metrics.learned.labels(version).inc(contender.model.taught - before.get(version, 0))
 
     def _checkpoint(self) -> None:
         self._checkpointed_at = wall_clock()

@@ -1,3 +1,4 @@
+import base64
 import json
 import threading
 from dataclasses import replace
@@ -9,7 +10,7 @@ from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemorySt
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
-from stream.pipeline.learning import LearningPolicy
+from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
 from stream.pipeline.pending import pack_pending, unpack_pending
 from stream.records import Record
 from stream.registry.snapshot import decode_roster
@@ -165,6 +166,40 @@ def test_a_label_nobody_is_waiting_for_is_given_up_whole_after_its_grace() -> No
     assert letter["reason"] == "unmatched_label"
     assert letter["offset"] == 0
     assert role.parked == 0
+
+
+def test_when_too_many_labels_wait_those_that_waited_longest_become_dead_letters_whole() -> None:
+    world = World(transactions=5)
+    role = world.learner(replace(POLICY, most_parked=10))
+    role.start()
+    lost = [label(n, n=900 + n) for n in range(25)]
+    reports = [role.handle(lost[:8]), role.handle(lost[8:20]), role.handle(lost[20:])]
+    assert [report.unmatched for report in reports] == [0, 10, 5]
+    assert [report.parked for report in reports] == [8, 10, 10]
+    letters = world.letters()
+    assert [letter["offset"] for letter in letters] == list(range(15))
+    assert {letter["reason"] for letter in letters} == {"unmatched_label"}
+    assert [base64.b64decode(str(letter["value"])) for letter in letters] == [one.value for one in lost[:15]]
+    world.score(900, 925)
+    joined = role.tick()
+    assert joined is not None
+    assert [given.transaction_id for given, _ in joined.joined] == [f"t{900 + n}" for n in range(15, 25)]
+
+
+def test_labels_that_contradict_each_other_without_end_become_dead_letters_whole() -> None:
+    world = World(transactions=5)
+    role = world.learner()
+    role.start()
+    quarrel = [label(n, n=3, fraud=n % 2 == 0) for n in range(40)]
+    reports = [role.handle(quarrel[:10]), role.handle(quarrel[10:])]
+    assert sum(len(report.joined) - report.duplicates for report in reports) == MOST_VERDICTS
+    letters = world.letters()
+    # Of those that contradict: the others only say what is known.
+    assert [letter["offset"] for letter in letters] == list(range(MOST_VERDICTS, 40, 2))
+    assert {letter["reason"] for letter in letters} == {"contested_label"}
+    assert base64.b64decode(str(letters[0]["value"])) == quarrel[MOST_VERDICTS].value
+    (said,) = world.store.find_verdicts(["t3"]).values()
+    assert len(unpack_verdicts(said)) == MOST_VERDICTS
 
 
 def test_snapshots_are_handed_on_after_a_while_even_if_few_labels_come() -> None:
