@@ -1,6 +1,7 @@
 import base64
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -13,6 +14,8 @@ from stream.errors import FencedError, InfrastructureError, OffsetGapError, Stat
 from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
 from stream.pipeline.pending import pack_pending, unpack_pending
 from stream.records import Record
+from stream.registry.checkpoint import MOST_BYTES
+from stream.registry.seal import seal, unseal
 from stream.registry.snapshot import decode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
@@ -254,16 +257,62 @@ def test_a_learner_that_is_killed_ends_where_it_would_have_ended(killed_after: i
     assert probe(world) == probe(undisturbed)
 
 
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(caplog: pytest.LogCaptureFixture) -> None:
+def cut_short(sealed: bytes) -> bytes:
+    return sealed[: len(sealed) // 2]
+
+
+def altered(sealed: bytes) -> bytes:
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
+def forged(sealed: bytes) -> bytes:
+    return seal(unseal(sealed, None, most_bytes=MOST_BYTES), b"another key")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut_short, "checksum does not match"),
+        (altered, "checksum does not match"),
+        (forged, "it is signed"),
+        (lambda _: b"damaged", "cut short, or something else"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(
+    caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes], says: str
+) -> None:
     world = World()
     role = world.learner()
     role.start()
     role.handle(labels(0, 40))
     role.checkpoint()
+    role.handle(labels(40, 60))
+    role.checkpoint()
+    newest = next(world.store.checkpoints())
+    token, _ = world.store.take_learner()
+    world.store.save_checkpoint(token, damage(newest))
+    world.store.save_checkpoint(token, damage(newest))
+    heir = world.learner()
+    assert heir.start() == 60
+    assert "checkpoint 0 (0 is the newest) refused, trying the one before" in caplog.text
+    assert "checkpoint 1 (0 is the newest) refused, trying the one before" in caplog.text
+    assert says in caplog.text
+    assert heir.handle(labels(60, 80)).labels == 20
+
+
+def test_with_every_checkpoint_damaged_the_learner_learns_the_log_again_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    role.handle(labels(0, 40))
     token, _ = world.store.take_learner()
     world.store.save_checkpoint(token, b"damaged")
-    assert world.learner().start() == 40
-    assert "checkpoint 0 (0 is the newest) refused" in caplog.text
+    heir = world.learner()
+    assert heir.start() == 0
+    assert "no usable checkpoint, but labels to offset 39 were applied" in caplog.text
+    assert heir.handle(labels(0, 40)).labels == 40
 
 
 def test_parked_labels_survive_a_restart() -> None:
