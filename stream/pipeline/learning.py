@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from stream.drift.detectors import Drift
+from stream.errors import SnapshotError
 from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
 from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
@@ -16,7 +17,7 @@ from stream.models.fitted import FittedModel
 from stream.models.online import View
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
-from stream.records import Label, ModelEvent, ModelEventKind
+from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
 from stream.registry.snapshot import SnapshotInfo
@@ -69,8 +70,17 @@ def pack_verdicts(verdicts: Verdicts) -> bytes:
 
 
 def unpack_verdicts(packed: bytes) -> Verdicts:
-    """Decode what was said of a transaction."""
-    return _VERDICTS.decode(packed)
+    """Decode what was said of a transaction.
+
+    Raises
+    ------
+    SnapshotError
+        The bytes are not verdicts.
+    """
+    try:
+        return _VERDICTS.decode(packed)
+    except UNREADABLE as error:
+        raise SnapshotError(f"stored verdicts are damaged ({error}): delete their key") from error
 
 
 class Joined(NamedTuple):
