@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import redis
 
-from benchmarks.capacity import TOLERATED, Stored, used_memory
+from benchmarks.capacity import TOLERATED, Stored, census, used_memory
 from benchmarks.provenance import provenance, write
 from producers.publisher import Publisher
 from producers.simulator import Simulator
@@ -46,6 +46,7 @@ _AHEAD: Final = 20_000
 """Most transactions on their way while the capacity is measured."""
 _STEP_SECONDS: Final = 0.02
 _SAMPLES: Final = 200
+_SNAPSHOT_LABELS: Final = 1_000
 
 
 class Sample(NamedTuple):
@@ -163,7 +164,7 @@ def main() -> int:
         )
         load.rate = capacity / 2
         samples = list(_soak(load, pipeline, workers, args.minutes * 60))
-        result = _judge(samples, load, capacity / 2)
+        result = _judge(samples, load, capacity / 2) | {"found": _found(settings)}
     write(args.json, {**provenance(seed=args.seed), "capacity": capacity, **result})
     return not result["passed"]
 
@@ -178,7 +179,9 @@ def _start_services(directory: Path, stack: ExitStack) -> Settings:
     stack.callback(kafka.discard)
     store = RedisServer(directory / "redis")
     stack.callback(store.process.kill)
-    settings = Settings(broker=kafka.bootstrap, redis=store.url, partitions=2)
+    settings = Settings(
+        broker=kafka.bootstrap, redis=store.url, partitions=2, snapshot_labels=_SNAPSHOT_LABELS
+    )
     create_topics(settings)
     return settings
 
@@ -220,7 +223,9 @@ def _judge(samples: list[Sample], load: Load, rate: float) -> dict[str, Any]:
         first, end = (fmean(one.resident[role] for one in some) for some in (warm[:tenth], warm[-tenth:]))
         drift[role] = end / first - 1
         print(f"{role:8} {end / 1e6:7.1f} {drift[role]:+7.1%}")
-    generations = 1 + rate / 1000 * RETIRED_SNAPSHOT_TTL.total_seconds()
+    minute = last.seconds - RETIRED_SNAPSHOT_TTL.total_seconds()
+    before = next(sample.learnt for sample in samples if sample.seconds >= minute)
+    generations = 1 + (last.learnt - before) / _SNAPSHOT_LABELS
     stored = Stored(
         customers=len(load.customers),
         risks=len(load.known),
@@ -245,6 +250,13 @@ def _judge(samples: list[Sample], load: Load, rate: float) -> dict[str, Any]:
         "samples": [sample._asdict() for sample in samples],
         "passed": all(abs(one) <= FLAT for one in drift.values()) and abs(off) <= TOLERATED,
     }
+
+
+def _found(settings: Settings) -> dict[str, Any]:
+    """Count what really lies in Redis, for whoever wants to know where a difference comes from."""
+    with redis.Redis.from_url(settings.redis) as client:
+        stored, costs = census(client, settings.namespace)
+    return {"stored": stored._asdict(), "bytes_each": costs}
 
 
 def _pass(load: Load, workers: dict[str, Worker], seconds: float) -> None:
