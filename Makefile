@@ -16,7 +16,7 @@ JOBS ?= 2
 # REQUIRE_SERVICES=1 makes a missing service a failure instead of a skip.
 export REQUIRE_SERVICES
 
-.PHONY: help install demo test check format bench chaos clean services
+.PHONY: help install demo test check format bench soak chaos clean services
 
 help: ## List the commands
 	@echo "make COMMAND [ARGS='options for the program behind it']"
@@ -51,6 +51,9 @@ bench: .venv/installed-dev ## Run the benchmarks
 
 chaos: .venv/installed-dev services ## Inject faults under load, and show that nothing is lost
 	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+soak: .venv/installed-dev services ## Run the pipeline at half its capacity for half an hour
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean: ## Remove what was made here: .venv, caches, fetched services
 	@echo "removing .venv, .cache and other caches"

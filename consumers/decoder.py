@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from stream.records import Record
+from stream.records import UNREADABLE, Record
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Decoder(Generic[T]):
         """Return what `record` holds; None, counted and logged, when it is foreign."""
         try:
             return self._decoder.decode(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self.foreign += 1
             # The place is enough to look it up; its content may be anything, card numbers included.
             _log.warning(

@@ -13,7 +13,7 @@ from consumers.decoder import Decoder
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
 from stream.errors import InfrastructureError
-from stream.records import DeadLetter, DeadLetterReason, Record
+from stream.records import UNREADABLE, DeadLetter, DeadLetterReason, Record
 
 _log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class Redrive:
             return letter.key
         try:
             return msgspec.json.decode(letter.value or b"", type=_CustomerOnly).customer_id.encode()
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             _log.warning("%s has no customer_id to key it by, and keeps its key: %s", filed.address, error)
             return letter.key
 

@@ -9,6 +9,8 @@ from stream.errors import InfrastructureError, TopicError
 
 _SERVE_EVERY: Final = 256
 """Records between two looks at the delivery reports: a look costs as much as a record."""
+_QUEUE_BYTES: Final = 64 * 1024 * 1024
+"""Most that waits for the broker, however few records it is."""
 _GRACE_SECONDS: Final = 5.0
 """librdkafka looks for expired records once a second; a flush must outlast that to hear of them."""
 
@@ -68,6 +70,7 @@ class Publisher:
             "compression.type": "lz4",
             "linger.ms": linger_ms,
             "queue.buffering.max.messages": queue_records,
+            "queue.buffering.max.kbytes": _QUEUE_BYTES // 1024,
             "message.timeout.ms": round(timeout_seconds * 1000),
             "on_delivery": self._report,
             # What goes wrong is raised; librdkafka's own lines would repeat it on stderr.

@@ -9,6 +9,7 @@
     ├── FencedError          another worker has taken over this partition; ours must stop
     ├── StateLostError       Redis has less than it had: it was emptied, or went back in time
     ├── OffsetGapError       records between the last one processed and this one are gone
+    ├── StalledError         a role does nothing though records wait and no service is away; the process ends
     ├── StoppedError         the process was told to stop while work was waiting for a service
     ├── RecordingError       a recorded file cannot be read on (in ``stream.recording``)
     └── SnapshotError        a snapshot or checkpoint is damaged, forged, or of another version
@@ -43,6 +44,10 @@ class StateLostError(FraudstreamError):
 
 class OffsetGapError(FraudstreamError):
     """Records between the last one processed and the one received no longer exist, or were skipped."""
+
+
+class StalledError(FraudstreamError):
+    """A role stands still though there is work and nothing that it waits for: only a new start helps."""
 
 
 class StoppedError(FraudstreamError):

@@ -171,7 +171,7 @@ class LearnerStore(Protocol):
 
         `snapshots` holds every snapshot that the roster names, by key.
 
-        Snapshots that the previous roster named stay readable for some minutes, for scorers half-way through
+        Snapshots that the previous roster named stay readable for a minute, for scorers half-way through
         loading them.
 
         Raises

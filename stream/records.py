@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 
 from stream.clock import DAY_MS
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes that are not what they should be."""
 SCHEMA_VERSION: Final = 1
 MAX_RECORD_BYTES: Final = 16_384
 """A transaction or label longer than this is refused before it is parsed."""
@@ -121,6 +123,7 @@ class DeadLetterReason(StrEnum):
     MISKEYED = "miskeyed"
     EMPTY = "empty"
     UNMATCHED_LABEL = "unmatched_label"
+    CONTESTED_LABEL = "contested_label"
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
@@ -297,7 +300,7 @@ def _decode(
             return _with_iso_time(value, record_type, time_field)
     except msgspec.ValidationError as error:
         return dead_letter(place, _field_reason(str(error)), str(error), now_ms)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return dead_letter(place, DeadLetterReason.MALFORMED_JSON, str(error), now_ms)
 
 

@@ -64,9 +64,18 @@ class Settings(BaseSettings):
             ge=6, le=300, description="How long a killed worker's partitions wait before another takes them."
         ),
     ] = 10.0
+    stall_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="After how long of doing nothing, though records wait and neither Redis nor Kafka is"
+            " away, a worker ends itself, so that its supervisor starts it again; 0 never.",
+        ),
+    ] = 60.0
     customer_cache: Annotated[
         int,
-        Field(ge=0, description="Customers whose state a scorer keeps in memory; about 1.5 KB each."),
+        Field(ge=0, description="Customers whose state a scorer keeps in memory; about 2.3 KB each."),
     ] = 100_000
     pending_days: Annotated[
         float,

@@ -10,6 +10,8 @@ from stream.adapters.topics import DEAD_LETTER_BYTES
 from stream.errors import InfrastructureError
 from stream.ports import Outgoing
 
+QUEUE_BYTES: Final = 64 * 1024 * 1024
+"""Most that waits for the broker; when as much does, sending waits as well."""
 _GRACE_SECONDS: Final = 5.0
 """librdkafka looks for expired records once a second; a flush must outlast that to hear of them."""
 
@@ -44,6 +46,8 @@ class KafkaEmitter:
             # flush() sends at once whatever lingers, so this only helps bursts to fill their requests.
             "linger.ms": 5,
             "message.max.bytes": DEAD_LETTER_BYTES,
+            # librdkafka would hold a gigabyte; a batch of scores has less than one megabyte.
+            "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
             "message.timeout.ms": round(timeout_seconds * 1000),
             # A burst ends with flush(), after which no report means delivered.
             "delivery.report.only.error": True,

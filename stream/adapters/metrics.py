@@ -233,6 +233,13 @@ class Metrics:
         " since 1970: read again from the watermark, rebuilt from the topic, or gone on without.",
         {"role": _ROLES, "remedy": ("reread", "rebuild", "cold")},
     )
+    stalled = Entry(
+        Gauge,
+        "fraud_stalled_seconds",
+        "For how long a role has done nothing though records lie on a partition of its, and no service is"
+        " away; at FRAUD_STALL_SECONDS the process ends itself.",
+        {"role": _ROLES},
+    )
     offset_gaps = Entry(
         Counter,
         "fraud_offset_gap_records_total",

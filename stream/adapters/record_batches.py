@@ -55,13 +55,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # F
 
     def highwaters_known(self) -> dict[TP, int]:
         """Return the end of each assigned partition, as the last fetch response told; may be asked always."""
+        ends = {tp: state.highwater for tp, state in self._states().items()}
+        return {tp: end for tp, end in ends.items() if end is not None}
+
+    def positions(self) -> dict[TP, int | None]:
+        """Return the next offset that each assigned partition is to be fetched from; None: not known yet.
+
+        It lies past records that nobody is handed, such as the marks of a transaction. May be asked always.
+        """
+        return {tp: state._position for tp, state in self._states().items()}  # noqa: SLF001
+
+    def _states(self) -> dict[TP, Any]:
         subscription = self._consumer._subscription.subscription if self._consumer else None  # noqa: SLF001
         # An assignment is replaced, never changed, so the consumer's thread cannot pull it away from here.
         assignment = subscription.assignment if subscription else None
         if assignment is None:
             return {}
-        ends = {TP(tp.topic, tp.partition): assignment.state_value(tp).highwater for tp in assignment.tps}
-        return {tp: end for tp, end in ends.items() if end is not None}
+        return {TP(tp.topic, tp.partition): assignment.state_value(tp) for tp in assignment.tps}
 
 
 class _BatchMessage(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
@@ -82,6 +92,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """What was acknowledged ends before it."""
         self._delivered: dict[TP, int] = {}
         """What was handed to Faust since the last rebalance ends before it."""
+        self._fetched: dict[TP, int] = {}
+        """What was fetched since the last rebalance ends before it."""
 
     def acknowledge(self, message: _BatchMessage) -> bool:
         """Mark a record batch as done, so that it may be committed.
@@ -124,6 +136,20 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         coordinator = self._thread._consumer._coordinator  # noqa: SLF001 - Faust has no word for it
         self._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
+    def reached(self) -> dict[tuple[str, int], int | None]:
+        """Return how far each assigned partition has come: no record before this offset is left to be done.
+
+        Where all that was fetched is acknowledged, that is the position of the next fetch, which passes over
+        what is no record. None where nothing is known yet: the log's start. May be asked from any thread.
+        """
+        reached: dict[tuple[str, int], int | None] = {}
+        for tp, position in self._thread.positions().items():
+            done, fetched = self._next_offset.get(tp), self._fetched.get(tp)
+            known = [offset for offset in (done, position) if offset is not None]
+            in_hand = fetched is not None and (done is None or fetched > done)
+            reached[tp.topic, tp.partition] = done if in_hand else max(known, default=None)
+        return reached
+
     async def perform_seek(self) -> None:
         """Seek every assigned partition to where it is to be read from.
 
@@ -131,6 +157,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         which a position of our own is not overwritten.
         """
         self._delivered.clear()
+        self._fetched.clear()
         await super().perform_seek()
         start_offset = self.transport.start_offset
         starts, uncommitted = {}, []
@@ -182,6 +209,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         records, active_partitions = await super()._wait_next_records(timeout)
         batched = self.transport.batched_topics
         if records:
+            self._fetched |= {tp: fetched[-1].offset + 1 for tp, fetched in records.items() if fetched}
             records = {
                 tp: [fetched] if fetched and tp.topic in batched else fetched
                 for tp, fetched in records.items()
@@ -352,3 +380,9 @@ def consumer_lag(app: faust.App) -> dict[tuple[str, int], int]:
     """Return how many records lie unacknowledged in each assigned partition, by topic and partition."""
     lags: dict[tuple[str, int], int] = app.consumer.consumer_lag()
     return lags
+
+
+def reached(app: faust.App) -> dict[tuple[str, int], int | None]:
+    """Return how far each assigned partition has come; see :meth:`RecordBatchConsumer.reached`."""
+    offsets: dict[tuple[str, int], int | None] = app.consumer.reached()
+    return offsets

@@ -3,6 +3,8 @@
 Keys, layout and guarantees are described in ``docs/redis-format.md``.
 """
 
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar, cast
@@ -17,6 +19,8 @@ from stream.ports import Loaded, RiskKey, Tenure, Token
 _STAGED_TTL: Final = timedelta(minutes=10)
 """How long an upload may take before what it left behind is forgotten."""
 _READY_TTL: Final = timedelta(minutes=1)
+_MARGIN_SECONDS: Final = 1.0
+"""Between our clock's saying that a key has expired and Redis's."""
 
 K = TypeVar("K")
 
@@ -69,6 +73,8 @@ class RedisStore:
         self._learner = LearnerKeys(namespace)
         self._fitter = FitterKeys(namespace)
         self._ready_key = f"{namespace}:ready"
+        self._retired: deque[tuple[float, str]] = deque()
+        """When snapshots are past their time, and their keys."""
         self._scorer_commit = self._redis.script("scorer_commit.lua")
         self._learner_commit = self._redis.script("learner_commit.lua")
         self._publish = self._redis.script("publish.lua")
@@ -259,6 +265,10 @@ class RedisStore:
         with self._redis.doing(what) as client, client.pipeline(transaction=False) as pipe:
             # Read outside of the script, and still right inside: only the holder of the token changes it.
             pipe.smembers(keys.snapshot_names)
+            # What has expired goes when it is touched. Redis itself looks at some hundred keys a second:
+            # among millions of pending records it would come upon megabytes of snapshots hours later.
+            if expired := self._expired():
+                pipe.touch(*expired)
             for key, value in staged.items():
                 pipe.set(key, value, px=_milliseconds(_STAGED_TTL))
             names = {name.decode() for name in pipe.execute()[0]}
@@ -278,9 +288,18 @@ class RedisStore:
         )
         match answer:
             case [b"done", int(revision)]:
+                until = time.monotonic() + RETIRED_SNAPSHOT_TTL.total_seconds() + _MARGIN_SECONDS
+                self._retired.extend((until, keys.snapshot(name)) for name in names - snapshots.keys())
                 return revision
             case _:
                 raise _refused(what, "the learner's role", token, answer)
+
+    def _expired(self) -> list[str]:
+        """Return the snapshots that are past their time, once."""
+        expired = []
+        while self._retired and self._retired[0][0] < time.monotonic():
+            expired.append(self._retired.popleft()[1])
+        return expired
 
     def save_checkpoint(self, token: Token, checkpoint: bytes) -> None:
         """Store a checkpoint as the newest; see :class:`~stream.ports.LearnerStore`."""

@@ -5,17 +5,17 @@ currency's unit, so that the order of arrival never changes a sum and the stored
 """
 
 from bisect import bisect_right
-from math import sqrt
-from typing import Final
+from math import inf, sqrt
+from typing import Annotated, Final
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from stream.clock import DAY_MS, HOUR_MS
 from stream.errors import SnapshotError
 from stream.features.window import advance
-from stream.records import Transaction
+from stream.records import UNREADABLE, Transaction
 
 HOURS: Final = 24
 DAYS: Final = 30
@@ -41,30 +41,38 @@ _WORD_BITS: Final = 64
 _CHANNEL_BITS: Final = 16
 
 
+Count = Annotated[int, Meta(ge=0)]
+Hours = Annotated[list[Count], Meta(min_length=HOURS, max_length=HOURS)]
+Days = Annotated[list[Count], Meta(min_length=DAYS, max_length=DAYS)]
+Ratios = Annotated[list[Count], Meta(min_length=RATIO_DAYS, max_length=RATIO_DAYS)]
+Parts = Annotated[list[Count], Meta(min_length=HOUR_PARTS, max_length=HOUR_PARTS)]
+Words = Annotated[list[Count], Meta(min_length=4, max_length=4)]
+
+
 class CustomerState(Struct, array_like=True, gc=False):
     """What is remembered of a customer; lists are windows, newest bucket first."""
 
     hour: int = 0
     """The newest hour seen, in hours since 1970."""
-    hour_counts: list[int] = msgspec.field(default_factory=lambda: [0] * HOURS)
+    hour_counts: Hours = msgspec.field(default_factory=lambda: [0] * HOURS)
     day: int = 0
     """The newest day seen, in days since 1970."""
-    day_counts: list[int] = msgspec.field(default_factory=lambda: [0] * DAYS)
-    day_sums: list[int] = msgspec.field(default_factory=lambda: [0] * DAYS)
+    day_counts: Days = msgspec.field(default_factory=lambda: [0] * DAYS)
+    day_sums: Days = msgspec.field(default_factory=lambda: [0] * DAYS)
     """Hundredths of the currency's unit."""
-    high_counts: list[int] = msgspec.field(default_factory=lambda: [0] * RATIO_DAYS)
-    max_ratios: list[int] = msgspec.field(default_factory=lambda: [0] * RATIO_DAYS)
+    high_counts: Ratios = msgspec.field(default_factory=lambda: [0] * RATIO_DAYS)
+    max_ratios: Ratios = msgspec.field(default_factory=lambda: [0] * RATIO_DAYS)
     """Thousandths."""
-    seen: int = 0
+    seen: Count = 0
     usual: float = 0.0
     """Robust running mean of the amounts: each enters capped at `CAP` times the mean so far."""
     spread: float = 0.0
     """Running mean of the capped amounts' squared distance from `usual`."""
     last_event_time: int = 0
-    terminals: list[int] = msgspec.field(default_factory=lambda: [0] * 4)
+    terminals: Words = msgspec.field(default_factory=lambda: [0] * 4)
     """A set of 256 bits of hashed terminal ids, 64 a word."""
     # From here on: not in states stored by versions before, which decode to these defaults.
-    hour_parts: list[int] = msgspec.field(default_factory=lambda: [0] * HOUR_PARTS)
+    hour_parts: Parts = msgspec.field(default_factory=lambda: [0] * HOUR_PARTS)
     """Transactions in each part of the UTC day, all halved now and then."""
     last_high: int = 0
     """Event time of the last high amount, in milliseconds; 0 when there was none."""
@@ -94,9 +102,13 @@ def unpack_customer(packed: bytes) -> CustomerState:
         The bytes are not a customer's state.
     """
     try:
-        return _DECODER.decode(packed)
-    except msgspec.DecodeError as error:
+        state = _DECODER.decode(packed)
+    except UNREADABLE as error:
         raise SnapshotError(f"a stored customer state is damaged ({error}): delete its key") from error
+    whole = state.day == state.hour // HOURS and 0 <= state.usual < inf and 0 <= state.spread < inf
+    if not whole:
+        raise SnapshotError("a stored customer state is damaged (it contradicts itself): delete its key")
+    return state
 
 
 CUSTOMER_FEATURES: Final = (

@@ -4,14 +4,15 @@ Windows run over *label time*, the moment a verdict became known: the learner ca
 so "frauds in 7 days" means frauds reported in the last 7 days, whatever the verification latency.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from stream.clock import DAY_MS
 from stream.errors import SnapshotError
 from stream.features.window import advance, total
+from stream.records import UNREADABLE
 
 DAYS: Final = 30
 EXPLAINED_RATIO: Final = 2.5
@@ -22,12 +23,16 @@ RECENT: Final = 8
 _FULL: Final = 1 << RECENT
 
 
+Count = Annotated[int, Meta(ge=0)]
+Days = Annotated[list[Count], Meta(min_length=DAYS, max_length=DAYS)]
+
+
 class RiskRecord(Struct, array_like=True, gc=False):
     """What is known of a terminal or customer; lists are windows over days of label time, newest first."""
 
     day: int = 0
-    frauds: list[int] = msgspec.field(default_factory=lambda: [0] * DAYS)
-    labels: list[int] = msgspec.field(default_factory=lambda: [0] * DAYS)
+    frauds: Days = msgspec.field(default_factory=lambda: [0] * DAYS)
+    labels: Days = msgspec.field(default_factory=lambda: [0] * DAYS)
     run: int = 0
     """Frauds in a row, without a legitimate transaction between them, that their amounts do not explain."""
     run_start: int = 0
@@ -37,7 +42,7 @@ class RiskRecord(Struct, array_like=True, gc=False):
     last_ratio: int = 0
     """That fraud's amount over its customer's usual, in thousandths."""
     # From here on: not in records stored by versions before, which decode to these defaults.
-    recent: int = 1
+    recent: Annotated[int, Meta(ge=1, lt=2 * _FULL)] = 1
     """The last `RECENT` labels, a bit each, 1 for a fraud, the newest lowest, under a leading 1 that says how
     many they are. Frauds that their amounts explain are left out: they speak neither for nor against."""
 
@@ -61,7 +66,7 @@ def unpack_risk(packed: bytes) -> RiskRecord:
     """
     try:
         return _DECODER.decode(packed)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SnapshotError(f"a stored risk record is damaged ({error}): delete its key") from error
 
 

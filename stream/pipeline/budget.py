@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stream.clock import HOUR_MS
 from stream.errors import SnapshotError
 from stream.pipeline.decision import NOBODY, Asked, Spent
+from stream.records import UNREADABLE
 
 LAYOUT: Final = 1
 
@@ -214,7 +215,7 @@ class Ledger:
             return
         try:
             state = _DECODER.decode(packed)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise SnapshotError(f"a stored alert budget is damaged ({error}): delete its key") from error
         shape = [_BINS] * len(state.versions)
         if state.layout != LAYOUT or [len(masses) for masses in state.masses] != shape:

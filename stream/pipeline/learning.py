@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from stream.drift.detectors import Drift
+from stream.errors import SnapshotError
 from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
 from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
@@ -16,7 +17,7 @@ from stream.models.fitted import FittedModel
 from stream.models.online import View
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
-from stream.records import Label, ModelEvent, ModelEventKind
+from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
 from stream.registry.snapshot import SnapshotInfo
@@ -54,6 +55,9 @@ class Said(NamedTuple):
     """Whether an analyst gave it, and not time."""
 
 
+MOST_VERDICTS: Final = 16
+"""Labels that contradict each other on one transaction; whoever goes on changes nothing any more."""
+
 Verdicts = tuple[Said, ...]
 """Everything labels have said of one transaction, in offset order; stored as a msgpack array."""
 
@@ -66,8 +70,17 @@ def pack_verdicts(verdicts: Verdicts) -> bytes:
 
 
 def unpack_verdicts(packed: bytes) -> Verdicts:
-    """Decode what was said of a transaction."""
-    return _VERDICTS.decode(packed)
+    """Decode what was said of a transaction.
+
+    Raises
+    ------
+    SnapshotError
+        The bytes are not verdicts.
+    """
+    try:
+        return _VERDICTS.decode(packed)
+    except UNREADABLE as error:
+        raise SnapshotError(f"stored verdicts are damaged ({error}): delete their key") from error
 
 
 class Joined(NamedTuple):
@@ -99,6 +112,8 @@ class Outcome(NamedTuple):
     duplicates: int
     corrections: int
     events: list[ModelEvent]
+    contested: list[int]
+    """Offsets of labels that came after too many that contradict each other: nothing was made of them."""
 
 
 class Publication(NamedTuple):
@@ -189,14 +204,15 @@ class Learner:
             models that learn from one side alone: what an analyst had said is news to them when time says it
             too. A label that contradicts an earlier one corrects the evaluation and the risk counts, and the
             models learn the transaction once more with the new verdict (none of them can unlearn). A
-            settlement never contradicts anybody.
+            settlement never contradicts anybody. After `MOST_VERDICTS` on one transaction, a label that
+            contradicts is contested, and left.
 
         Notes
         -----
         A label whose own offset is among the stored verdicts was applied to the risk records before a
         restart: it is learnt, since the models come from an older checkpoint, and not counted again.
         """
-        outcome = Outcome({}, {}, {}, 0, 0, 0, [])
+        outcome = Outcome({}, {}, {}, 0, 0, 0, [], [])
         duplicates = corrections = 0
         for label, offset, pending, stored in batch:
             # What an earlier label of this very batch said is not in the store yet.
@@ -216,6 +232,9 @@ class Learner:
                     if not applied:
                         outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 continue
+            if len(earlier) >= MOST_VERDICTS:
+                outcome.contested.append(offset)
+                continue
             if earlier:
                 corrections += 1
                 self.window.correct(label.transaction_id, label.is_fraud)
@@ -230,7 +249,9 @@ class Learner:
             if self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
         self._teach()
-        return outcome._replace(joined=len(batch), duplicates=duplicates, corrections=corrections)
+        return outcome._replace(
+            joined=len(batch) - len(outcome.contested), duplicates=duplicates, corrections=corrections
+        )
 
     def admit(self, offer: Offer, now_ms: int) -> list[ModelEvent]:
         """Take a model in that was fitted elsewhere; it is scored from the next snapshot on.

@@ -12,7 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from stream.errors import SnapshotError
-from stream.records import Alert, Decision, Reason, Score
+from stream.records import UNREADABLE, Alert, Decision, Reason, Score
 
 LAYOUT: Final = 1
 
@@ -69,12 +69,16 @@ def unpack_pending(packed: bytes) -> Pending:
     """
     try:
         pending = _DECODER.decode(packed)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SnapshotError(f"a stored pending record is damaged ({error}): delete its key") from error
     if pending.layout != LAYOUT:
         raise SnapshotError(
             f"a stored pending record has layout {pending.layout}, this version reads {LAYOUT}:"
             " let the older version finish its labels first, or delete the pending keys"
+        )
+    if len(pending.features) % 4 or not pending.scores or len(pending.scores) != len(pending.models):
+        raise SnapshotError(
+            "a stored pending record is damaged (features or scores are not whole): delete its key"
         )
     return pending
 

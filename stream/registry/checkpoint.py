@@ -17,6 +17,7 @@ from msgspec import Struct
 
 import stream
 from stream.errors import SnapshotError
+from stream.records import UNREADABLE
 from stream.registry.seal import seal, unseal
 
 LAYOUT: Final = 2
@@ -113,7 +114,7 @@ def decode_checkpoint(sealed: bytes, key: bytes | None, feature_schema: str) -> 
     """
     try:
         body = _BODY.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SnapshotError(f"the checkpoint cannot be read: {error}") from error
     here = _here(feature_schema)
     for name in ("layout", "river", "python", "feature_schema"):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stream.errors import SnapshotError
 from stream.models.compiled import CompiledModel, compiled_from_parts
+from stream.records import UNREADABLE
 from stream.registry.seal import seal, unseal
 
 LAYOUT: Final = 1
@@ -116,7 +117,7 @@ def decode_snapshot(
     """
     try:
         body = _BODY.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SnapshotError(f"a snapshot cannot be read: {error}") from error
     info = body.info
     if body.layout != LAYOUT:
@@ -145,7 +146,7 @@ def decode_roster(sealed: bytes, key: bytes | None) -> Roster:
     """
     try:
         roster = _ROSTER.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SnapshotError(f"the roster cannot be read: {error}") from error
     if roster.layout != LAYOUT:
         raise SnapshotError(f"the roster has layout {roster.layout}, this version reads {LAYOUT}")

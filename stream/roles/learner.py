@@ -15,6 +15,7 @@ from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.features.risk import RiskRecord, pack_risk, unpack_risk
 from stream.pipeline.learning import (
+    MOST_VERDICTS,
     Joined,
     Learner,
     LearningPolicy,
@@ -61,6 +62,8 @@ class LearnerPolicy:
     """Of the transactions topic: pending records are looked for in each."""
     label_grace_ms: int = 600_000
     """A label whose transaction was not found becomes a dead letter after so long."""
+    most_parked: int = 10_000
+    """Labels that may wait; beyond, those that have waited longest become dead letters, grace or not."""
     snapshot_ms: int = 60_000
     """Scorers get new snapshots after this time, if anything was learnt."""
     skip_gaps: bool = False
@@ -274,12 +277,14 @@ class LearnerRole:
         # Those that were acknowledged have been emitted; one that is given up was parked then, perhaps.
         letters = [letter for letter in decoded.dead_letters if letter.offset >= self.resumption.answered]
         letters += given_up
+        contested = set(outcome.contested)
+        letters += [_contested(place, now) for place in places if place.offset in contested]
         events = [*admitted, *outcome.events]
         self._emit(events, letters)
         emitted = time.perf_counter()
         return LearnerReport(
             labels=len(decoded.records),
-            joined=[(one.label, one.pending) for one in joined],
+            joined=[(one.label, one.pending) for one in joined if one.offset not in contested],
             duplicates=outcome.duplicates,
             corrections=outcome.corrections,
             newly_parked=sum(one.place.offset >= first_new for one in parked),
@@ -289,7 +294,7 @@ class LearnerRole:
             events=events,
             offer=offer,
             gap=gap,
-            timestamps=[place.timestamp for place in places],
+            timestamps=[place.timestamp for place in places if place.offset not in contested],
             stages={
                 "load": loaded - started,
                 "compute": computed - loaded,
@@ -403,7 +408,14 @@ class LearnerRole:
                     f"no transaction {name} was scored within {self._policy.label_grace_ms // 1000} s of this"
                 )
                 given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
-        return joined, parked, given_up, places
+        excess = max(0, len(parked) - self._policy.most_parked)
+        for one in parked[:excess]:
+            detail = (
+                f"no transaction {one.label.transaction_id} was found yet, and as {self._policy.most_parked}"
+                " later labels wait for theirs, this one could not wait on"
+            )
+            given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
+        return joined, parked[excess:], given_up, places
 
     def _learn(self, joined: list[Joined], now_ms: int) -> Outcome:
         keys: list[RiskKey] = [("terminal", name) for name in {one.pending.terminal_id for one in joined}]
@@ -485,6 +497,14 @@ class LearnerRole:
         outgoing += [Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in letters]
         if outgoing:
             self._waits.kafka(self._emitter.emit, outgoing)
+
+
+def _contested(place: Record, now_ms: int) -> DeadLetter:
+    detail = (
+        f"labels have said {MOST_VERDICTS} times of this transaction what it is, and contradict each other:"
+        " find out who is right, the last one taken stands"
+    )
+    return dead_letter(place, DeadLetterReason.CONTESTED_LABEL, detail, now_ms)
 
 
 def _open_offer(revision: int, sealed: bytes, key: bytes | None) -> Offer:

@@ -320,14 +320,20 @@ class ScorerRole:
         served goes on being served; without any models yet, scoring waits for good ones.
         """
         try:
-            self._waits.learner(self._try_models)
+            self._waits.learner(self._try_models if self.models else self._insist_on_models)
         except SnapshotError as error:
-            if not self.models:
-                raise
             _log.error(
                 "models of revision %d refused, still serving %s: %s", revision, self.models[0].version, error
             )
         self._revision = revision
+
+    def _insist_on_models(self) -> None:
+        try:
+            self._try_models()
+        except SnapshotError as error:
+            raise InfrastructureError(
+                f"the models that were published cannot be used, scoring waits for others: {error}"
+            ) from error
 
     def _try_models(self) -> None:
         for _ in range(_ROSTER_TRIES):

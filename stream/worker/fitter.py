@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 _SLOW_SECONDS: Final = 300.0
 """A fit on a full window takes some ten seconds, on a busy machine minutes."""
+_BLOCKED_SECONDS: Final = 1_800.0
 
 
 class FitterHost(Host):
@@ -26,6 +27,7 @@ class FitterHost(Host):
     """
 
     slow_seconds = _SLOW_SECONDS
+    blocked_seconds = _BLOCKED_SECONDS
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__("fit", TopicNames.of(settings).labels, settings, metrics)

@@ -18,6 +18,7 @@ from stream.adapters.record_batches import (
     consumer_lag,
     on_assignment,
     overtaken,
+    reached,
     record_batch_app,
     rejoin,
 )
@@ -35,6 +36,8 @@ DRAIN_SECONDS: Final = 6.0
 """How long an orderly stop waits for the batch in hand before it gives it up."""
 SLOW_SECONDS: Final = 5.0
 """A batch takes milliseconds: one that takes so long waits for something; unless the role says otherwise."""
+BLOCKED_SECONDS: Final = 45.0
+"""Redis takes 5 s to be found away, Kafka 35: what has not said after so long that it waits is blocked."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -46,6 +49,8 @@ class Host(ABC):
     """
 
     slow_seconds: float = SLOW_SECONDS
+    blocked_seconds: float = BLOCKED_SECONDS
+    """How long it may be at work on one thing, and not wait for a service, before it counts as blocked."""
 
     def __init__(self, name: str, input_topic: str, settings: Settings, metrics: Metrics) -> None:
         self.name = name
@@ -169,6 +174,31 @@ class Host(ABC):
     def stalled(self) -> list[str]:
         """Say why this role should be restarted; empty when it lives."""
         return [f"{self.name}: {self.fatal}"] if self.fatal is not None else []
+
+    @property
+    def at_work_since(self) -> float | None:
+        """When the role's thread took up what it works on, by the loop's clock; None while it is idle."""
+        return self._began
+
+    @property
+    def excused(self) -> bool:
+        """Whether nothing is to be expected of it: it waits for a service, was fenced off, or is to stop."""
+        return (
+            self.waiting_for is not None
+            or self._fenced_since is not None
+            or self.stopping.is_set()
+            or self.fatal is not None
+        )
+
+    def reached(self) -> dict[int, int | None]:
+        """Return how far each partition has come that it holds; may be asked from any thread."""
+        if not self._assigned.is_set():
+            return {}
+        return {
+            number: offset
+            for (topic, number), offset in reached(self.app).items()
+            if topic == self.input_topic
+        }
 
     async def beat(self) -> None:
         """Do, once a second, what no batch asks for."""

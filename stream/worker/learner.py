@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.record_batches import batch_topic
@@ -15,8 +16,14 @@ from stream.worker.host import Host
 _log = logging.getLogger(__name__)
 
 
+_BLOCKED_SECONDS: Final = 180.0
+"""Opening a large checkpoint at the start takes longer than any batch."""
+
+
 class LearnerHost(Host):
     """Feeds the one :class:`LearnerRole` with ``labels``, and stores its checkpoints."""
+
+    blocked_seconds = _BLOCKED_SECONDS
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__("learn", TopicNames.of(settings).labels, settings, metrics)
@@ -112,12 +119,12 @@ class LearnerHost(Host):
         self._checkpoint()
 
     def _count_learned(self) -> None:
+        before, self._learned = self._learned, {}
         for version, contender in self.role.learner.field.contenders.items():
             if contender.fitted_to is not None:
                 continue  # it learns elsewhere, from a window that may shrink
-            learned = contender.model.taught
-            self.metrics.learned.labels(version).inc(learned - self._learned.get(version, 0))
-            self._learned[version] = learned
+            self._learned[version] = contender.model.taught
+            self.metrics.learned.labels(version).inc(contender.model.taught - before.get(version, 0))
 
     def _checkpoint(self) -> None:
         self._checkpointed_at = wall_clock()

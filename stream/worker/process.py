@@ -15,6 +15,7 @@ from stream.adapters.topics import require_topics
 from stream.errors import FraudstreamError
 from stream.settings import Role, Settings
 from stream.worker.fitter import FitterHost
+from stream.worker.guard import Guard
 from stream.worker.host import Host
 from stream.worker.learner import LearnerHost
 from stream.worker.log import logging_config
@@ -72,6 +73,7 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
         super().__init__()
         self.process = process
         self._server: Server | None = None
+        self._guard: Guard | None = None
 
     async def on_start(self) -> None:
         process = self.process
@@ -94,6 +96,10 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
             self.add_future(self.add_runtime_dependency(host.app))
         for host in process.hosts:
             self.add_future(self._beat(host))
+        settings = process.settings
+        if settings.stall_seconds:
+            self._guard = Guard(process.hosts, settings.broker, settings.stall_seconds, process.metrics, loop)
+            self._guard.start()
 
     async def _beat(self, host: Host) -> None:
         # Each by itself: one that waits for a service must not hold up the others.
@@ -105,6 +111,8 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
     async def _show(self) -> None:
         metrics = self.process.metrics
         while not self.should_stop:
+            if self._guard is not None:
+                self._guard.beat = asyncio.get_running_loop().time()
             # Anew each time: a partition that was given away must not keep its last lag.
             metrics.lag.clear()
             for host in self.process.hosts:
@@ -114,6 +122,8 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
             await self.sleep(TICK_SECONDS)
 
     async def on_stop(self) -> None:
+        if self._guard is not None:
+            self._guard.stop()
         if self._server is not None:
             await self._server.close()
 

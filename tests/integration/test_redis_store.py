@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 
+from stream.adapters import redis_store
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.errors import FencedError, InfrastructureError, StateLostError
@@ -146,6 +147,26 @@ class TestFormat:
         store.publish(token, b"third", {"m1": b"one"})
         assert client.pttl("fraud:{learner}:s:m1") == -1
         assert client.smembers("fraud:{learner}:s") == {b"m1"}
+
+    def test_retired_snapshots_go_though_redis_would_not_come_upon_them(
+        self, open_store: Open, redis_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_store, "RETIRED_SNAPSHOT_TTL", timedelta(milliseconds=1))
+        server = redis_server("--enable-debug-command", "yes")
+        store = open_store(server.url)
+        with redis.Redis.from_url(server.url) as client:
+            client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+            token, _ = store.take_learner()
+            for number in range(100):
+                store.publish(token, b"roster", {f"m{number}": b"snapshot"})
+
+            def kept() -> int:
+                store.publish(token, b"roster", {"m99": b"snapshot"})
+                return client.dbsize()
+
+            # The fence, the roster, its revision, the set of names, and the one snapshot.
+            eventually(lambda: kept() == 5, describe=lambda: f"{client.keys()} {client.dbsize()}")
+            assert store.snapshot("m99") == b"snapshot"
 
     def test_what_a_replaced_learner_uploaded_is_not_left_for_ever(
         self, store: RedisStore, client: Any

@@ -244,4 +244,7 @@ def test_bad_records_are_refused_for_every_reason_that_there_is() -> None:
     decoded = decode_transactions(places, START_MS + 365 * DAY_MS)
     assert not decoded.records
     reasons = {letter.reason for letter in decoded.dead_letters}
-    assert reasons == set(DeadLetterReason) - {DeadLetterReason.UNMATCHED_LABEL}
+    assert reasons == set(DeadLetterReason) - {
+        DeadLetterReason.UNMATCHED_LABEL,
+        DeadLetterReason.CONTESTED_LABEL,
+    }

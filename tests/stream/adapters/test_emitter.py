@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaError
 
-from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.emitter import QUEUE_BYTES, KafkaEmitter
 from stream.embedded import EmbeddedBroker
 from stream.embedded.broker import Request
 from stream.errors import InfrastructureError
@@ -110,3 +110,13 @@ def test_a_closed_emitter_may_be_closed_again_and_used_again(broker: EmbeddedBro
     emitter.emit([Outgoing("scores", b"c", b"2")])
     emitter.close()
     assert len(read_topic(broker.bootstrap, "scores")) == 2
+
+
+def test_more_bytes_than_may_wait_for_the_broker_are_sent_all_the_same(broker: EmbeddedBroker) -> None:
+    value = bytes(1024 * 1024)
+    count = QUEUE_BYTES // len(value) + 20
+    emitter = KafkaEmitter(broker.bootstrap)
+    emitter.emit(Outgoing("dead-letters", b"key", value) for _ in range(count))
+    emitter.close()
+    (last, *_) = reversed(read_topic(broker.bootstrap, "dead-letters"))
+    assert last.offset == count - 1

@@ -10,7 +10,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.structs import ConsumerRecord
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -25,6 +26,7 @@ from stream.adapters.record_batches import (
     consumer_lag,
     on_assignment,
     overtaken,
+    reached,
     record_batch_app,
 )
 from stream.records import Record
@@ -320,6 +322,35 @@ def test_handlers_of_an_assignment_get_every_assigned_partition() -> None:
 
     run(test)
     assert seen == [{("transactions", 2)}]
+
+
+def test_how_far_a_partition_has_come_is_what_was_acknowledged_or_where_the_next_fetch_is() -> None:
+    async def test(rig: Rig) -> None:
+        positions: dict[TP, int | None] = {PLACE: None}
+        rig.consumer._thread.positions = lambda: positions
+        assert reached(rig.app) == {("transactions", 2): None}
+        await rig.drain({PLACE: fetched(range(5))}, {PLACE: fetched(range(5, 7))})
+        positions[PLACE] = 9  # past two marks of a transaction, say, which nobody is handed
+        assert reached(rig.app) == {("transactions", 2): 0}
+        acknowledge(rig.event(0))
+        assert reached(rig.app) == {("transactions", 2): 5}
+        acknowledge(rig.event(1))
+        assert reached(rig.app) == {("transactions", 2): 9}
+
+    run(test)
+
+
+def test_a_consumer_still_keeps_its_positions_where_they_are_looked_for() -> None:
+    async def main() -> None:
+        subscriptions = SubscriptionState()
+        place = TopicPartition("transactions", 2)
+        subscriptions.assign_from_user([place])
+        state = subscriptions.subscription.assignment.state_value(place)
+        assert state._position is None
+        state.reset_to(7)
+        assert state._position == 7
+
+    asyncio.run(main())
 
 
 def test_an_app_has_the_settings_that_record_batches_need() -> None:

@@ -1,5 +1,7 @@
+import base64
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -9,9 +11,11 @@ from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemorySt
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
-from stream.pipeline.learning import LearningPolicy
+from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
 from stream.pipeline.pending import pack_pending, unpack_pending
 from stream.records import Record
+from stream.registry.checkpoint import MOST_BYTES
+from stream.registry.seal import seal, unseal
 from stream.registry.snapshot import decode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
@@ -167,6 +171,40 @@ def test_a_label_nobody_is_waiting_for_is_given_up_whole_after_its_grace() -> No
     assert role.parked == 0
 
 
+def test_when_too_many_labels_wait_those_that_waited_longest_become_dead_letters_whole() -> None:
+    world = World(transactions=5)
+    role = world.learner(replace(POLICY, most_parked=10))
+    role.start()
+    lost = [label(n, n=900 + n) for n in range(25)]
+    reports = [role.handle(lost[:8]), role.handle(lost[8:20]), role.handle(lost[20:])]
+    assert [report.unmatched for report in reports] == [0, 10, 5]
+    assert [report.parked for report in reports] == [8, 10, 10]
+    letters = world.letters()
+    assert [letter["offset"] for letter in letters] == list(range(15))
+    assert {letter["reason"] for letter in letters} == {"unmatched_label"}
+    assert [base64.b64decode(str(letter["value"])) for letter in letters] == [one.value for one in lost[:15]]
+    world.score(900, 925)
+    joined = role.tick()
+    assert joined is not None
+    assert [given.transaction_id for given, _ in joined.joined] == [f"t{900 + n}" for n in range(15, 25)]
+
+
+def test_labels_that_contradict_each_other_without_end_become_dead_letters_whole() -> None:
+    world = World(transactions=5)
+    role = world.learner()
+    role.start()
+    quarrel = [label(n, n=3, fraud=n % 2 == 0) for n in range(40)]
+    reports = [role.handle(quarrel[:10]), role.handle(quarrel[10:])]
+    assert sum(len(report.joined) - report.duplicates for report in reports) == MOST_VERDICTS
+    letters = world.letters()
+    # Of those that contradict: the others only say what is known.
+    assert [letter["offset"] for letter in letters] == list(range(MOST_VERDICTS, 40, 2))
+    assert {letter["reason"] for letter in letters} == {"contested_label"}
+    assert base64.b64decode(str(letters[0]["value"])) == quarrel[MOST_VERDICTS].value
+    (said,) = world.store.find_verdicts(["t3"]).values()
+    assert len(unpack_verdicts(said)) == MOST_VERDICTS
+
+
 def test_snapshots_are_handed_on_after_a_while_even_if_few_labels_come() -> None:
     world = World()
     role = world.learner()
@@ -219,16 +257,62 @@ def test_a_learner_that_is_killed_ends_where_it_would_have_ended(killed_after: i
     assert probe(world) == probe(undisturbed)
 
 
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(caplog: pytest.LogCaptureFixture) -> None:
+def cut_short(sealed: bytes) -> bytes:
+    return sealed[: len(sealed) // 2]
+
+
+def altered(sealed: bytes) -> bytes:
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
+def forged(sealed: bytes) -> bytes:
+    return seal(unseal(sealed, None, most_bytes=MOST_BYTES), b"another key")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (cut_short, "checksum does not match"),
+        (altered, "checksum does not match"),
+        (forged, "it is signed"),
+        (lambda _: b"damaged", "cut short, or something else"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_used(
+    caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes], says: str
+) -> None:
     world = World()
     role = world.learner()
     role.start()
     role.handle(labels(0, 40))
     role.checkpoint()
+    role.handle(labels(40, 60))
+    role.checkpoint()
+    newest = next(world.store.checkpoints())
+    token, _ = world.store.take_learner()
+    world.store.save_checkpoint(token, damage(newest))
+    world.store.save_checkpoint(token, damage(newest))
+    heir = world.learner()
+    assert heir.start() == 60
+    assert "checkpoint 0 (0 is the newest) refused, trying the one before" in caplog.text
+    assert "checkpoint 1 (0 is the newest) refused, trying the one before" in caplog.text
+    assert says in caplog.text
+    assert heir.handle(labels(60, 80)).labels == 20
+
+
+def test_with_every_checkpoint_damaged_the_learner_learns_the_log_again_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    role.handle(labels(0, 40))
     token, _ = world.store.take_learner()
     world.store.save_checkpoint(token, b"damaged")
-    assert world.learner().start() == 40
-    assert "checkpoint 0 (0 is the newest) refused" in caplog.text
+    heir = world.learner()
+    assert heir.start() == 0
+    assert "no usable checkpoint, but labels to offset 39 were applied" in caplog.text
+    assert heir.handle(labels(0, 40)).labels == 40
 
 
 def test_parked_labels_survive_a_restart() -> None:

@@ -1,5 +1,6 @@
 import json
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -11,14 +12,14 @@ from stream.errors import (
     FencedError,
     InfrastructureError,
     OffsetGapError,
-    SnapshotError,
     StateLostError,
     StoppedError,
 )
 from stream.pipeline.learning import LearningPolicy
 from stream.ports import Outgoing
 from stream.records import Record
-from stream.registry.snapshot import Roster, encode_roster
+from stream.registry.seal import seal, unseal
+from stream.registry.snapshot import MOST_BYTES, Roster, decode_roster, encode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
 from stream.roles.scorer import ScorerPolicy, ScorerRole
@@ -290,18 +291,66 @@ def test_a_damaged_roster_is_refused_and_the_last_good_models_go_on(
     scorer.handle(batch(1, 2))
     assert json.loads(world.scores()[1])["model_version"] == "ensemble-1"
     assert "refused, still serving ensemble-1" in caplog.text
-    with pytest.raises(SnapshotError):
-        world.scorer(0).handle(batch(2, 3))
 
 
-def test_a_roster_signed_by_nobody_is_refused_where_a_key_is_set(world: World) -> None:
+def cut_short(sealed: bytes) -> bytes:
+    return sealed[: len(sealed) // 2]
+
+
+def forged(sealed: bytes) -> bytes:
+    return seal(unseal(sealed, None, most_bytes=MOST_BYTES), b"another key")
+
+
+def altered(sealed: bytes) -> bytes:
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(cut_short, "cut short"), (forged, "is signed"), (altered, "checksum does not match")],
+)
+def test_a_damaged_snapshot_is_refused_and_the_last_good_models_go_on_until_there_are_others(
+    world: World, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes], says: str
+) -> None:
     scorer = world.scorer(0)
-    scorer._signing_key = b"secret"
-    roster = Roster(roster=0, champion="a-1", members=())
+    scorer.handle(batch(0, 1))
+    served = scorer.models
+    roster = world.store.roster()
+    assert roster is not None
     token, _ = world.store.take_learner()
-    world.store.publish(token, encode_roster(roster, None), {})
-    with pytest.raises(SnapshotError, match="not signed"):
-        scorer.handle(batch(0, 1))
+    snapshots = {
+        member.key: world.store.snapshot(member.key) for member in decode_roster(roster, None).members
+    }
+    world.store.publish(token, roster, {key: damage(whole or b"") for key, whole in snapshots.items()})
+    scorer.handle(batch(1, 2))
+    assert scorer.models == served
+    assert "refused, still serving ensemble-1" in caplog.text
+    assert says in caplog.text
+    world.learn()
+    scorer.handle(batch(2, 3))
+    assert scorer.models != served
+    assert len(world.scores()) == 3
+
+
+@pytest.mark.parametrize("key", [None, b"secret"], ids=["damaged", "unsigned"])
+def test_a_scorer_without_models_waits_for_such_as_it_can_use(world: World, key: bytes | None) -> None:
+    roster = encode_roster(Roster(roster=0, champion="a-1", members=()), None)
+    token, _ = world.store.take_learner()
+    world.store.publish(token, roster if key else b"nonsense", {})
+    scorer = world.scorer(0)
+    scorer._signing_key = key
+    said = []
+
+    def mend(error: InfrastructureError | None) -> None:
+        said.append(str(error))
+        scorer._signing_key = None
+        world.learn()
+
+    scorer._waits = Waits.alike(Patience(world.stop, mend, first_pause=0.001))
+    scorer.handle(batch(0, 1))
+    assert "cannot be used, scoring waits for others" in said[0]
+    assert ("not signed" if key else "cut short, or something else") in said[0]
+    assert len(world.scores()) == 1
 
 
 def test_the_cache_stays_within_its_bound(world: World) -> None:

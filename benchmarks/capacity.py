@@ -1,0 +1,222 @@
+"""How much memory a deployment needs: the formula of docs/capacity.md, and its numbers measured anew.
+
+    python -m benchmarks.capacity [--transactions 60000] [--json C.json]
+
+Runs the roles over a real Redis on a simulated stream, counts what lies there by kind, and holds the formula
+against `used_memory`; then counts what a customer costs a scorer.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar, cast
+
+import redis
+
+from benchmarks.provenance import provenance, write
+from producers.simulator import Simulator
+from stream.adapters.memory import InMemoryEmitter
+from stream.adapters.redis_store import RedisStore
+from stream.adapters.topics import TopicNames
+from stream.clock import DAY_MS, wall_clock
+from stream.features.customer import unpack_customer
+from stream.records import Label, Record, Transaction, encode
+from stream.roles.learner import LearnerPolicy, LearnerRole
+from stream.roles.patience import Patience, Waits
+from stream.roles.scorer import ScorerPolicy, ScorerRole
+from stream.settings import Settings
+from tests.services.redis_server import RedisServer
+
+T = TypeVar("T")
+
+COSTS: Final = {"customer": 392, "risk": 168, "pending": 328, "verdict": 88}
+"""Bytes of one key with its value, as MEMORY USAGE counts them; identifiers of 7 characters, two models."""
+SNAPSHOT: Final = 700_000
+"""Bytes of a snapshot of grown models, on average over the ensemble and the logistic regression."""
+CHECKPOINT: Final = 8_000_000
+"""Bytes of a checkpoint of both."""
+EXPIRY: Final = 32
+"""Bytes of the entry that holds a key's time to live."""
+BUCKET: Final = 16
+"""Bytes of a key's places in the two hash tables, of which there is a power of two."""
+EMPTY: Final = 1_500_000
+"""Bytes of a Redis with workers connected and nothing in it."""
+TOLERATED: Final = 0.15
+_BATCH: Final = 500
+_SETTLED: Final = 200
+"""Bytes of a customer's state from which on it is one; risk records, whose keys look alike, have fewer."""
+
+
+class Stored(NamedTuple):
+    """What lies in Redis."""
+
+    customers: int
+    risks: int
+    """Risk records, of terminals and of customers."""
+    pending: int
+    verdicts: int
+    snapshots: int
+    """Those that serve, and those that were replaced less than a minute ago."""
+    checkpoints: int
+
+    @property
+    def keys(self) -> dict[str, int]:
+        """How many keys there are of each kind, but for those of models."""
+        return {
+            "customer": self.customers,
+            "risk": self.risks,
+            "pending": self.pending,
+            "verdict": self.verdicts,
+        }
+
+    def predicted(self) -> int:
+        """Return the bytes of `used_memory` that the formula gives for it."""
+        keys = sum(count * (COSTS[kind] + EXPIRY) for kind, count in self.keys.items())
+        buckets = BUCKET * _power_of_two(sum(self.keys.values()))
+        return EMPTY + keys + buckets + self.snapshots * SNAPSHOT + self.checkpoints * CHECKPOINT
+
+
+def census(client: redis.Redis, namespace: str) -> tuple[Stored, dict[str, float]]:
+    """Count the keys of a namespace by kind, and what one of each costs as Redis itself says."""
+    count: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    for keys in _groups(client.scan_iter(f"{namespace}:*", count=5_000), 5_000):
+        named = [_kind(key.decode().removeprefix(namespace)) for key in keys]
+        with client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.memory_usage(key, samples=0)
+            for kind, used in zip(named, pipe.execute(), strict=True):
+                count[kind] += 1
+                size[kind] += used or 0
+    kinds = ("customer", "risk", "pending", "verdict", "snapshot", "checkpoint")
+    stored = Stored(*(count[kind] for kind in kinds))
+    return stored, {kind: size[kind] / count[kind] for kind in kinds if count[kind]}
+
+
+def used_memory(client: redis.Redis) -> int:
+    """Return what Redis has allocated, in bytes."""
+    return int(cast("Mapping[str, int]", client.info("memory"))["used_memory"])
+
+
+def main() -> int:
+    """Fill a Redis, print what lies there and what the formula says; 1 when it is off by too much."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--transactions", type=int, default=60_000)
+    parser.add_argument("--customers", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        server = RedisServer(Path(directory))
+        try:
+            result = _measure(server.url, args.transactions, args.customers, args.seed)
+        finally:
+            server.process.kill()
+    write(args.json, {**provenance(seed=args.seed), **result})
+    return abs(result["off"]) > TOLERATED
+
+
+def _measure(url: str, transactions: int, customers: int, seed: int) -> dict[str, float]:
+    # Published once: what was replaced within a minute depends on the rate, and is the soak's to look at.
+    settings = Settings(redis=url, partitions=1, snapshot_labels=10**9)
+    simulator = Simulator(seed=seed, customers=customers, terminals=2 * customers, transactions=transactions)
+    simulated = list(simulator)
+    _fill(settings, [one.transaction for one in simulated], [one.is_fraud for one in simulated])
+    with redis.Redis.from_url(url) as client:
+        stored, costs = census(client, settings.namespace)
+        used, predicted = used_memory(client), stored.predicted()
+        states = [client.get(key) for key in islice(client.scan_iter("*:c:*", count=5_000), 2_000)]
+    print(f"{'kind':10} {'keys':>9} {'bytes each':>11} {'formula':>9}")
+    formula = COSTS | {"snapshot": SNAPSHOT, "checkpoint": CHECKPOINT}
+    for (kind, bytes_each), count in zip(formula.items(), stored, strict=True):
+        print(f"{kind:10} {count:9,d} {costs.get(kind, 0):11,.0f} {bytes_each:9,d}")
+    off = predicted / used - 1
+    print(f"predicted {predicted:,d} bytes, used_memory {used:,d}: off by {off:+.1%}")
+    cached = _cached_bytes([state for state in states if state is not None and len(state) >= _SETTLED])
+    print(f"a cached customer costs a scorer {cached:,.0f} bytes")
+    return {**costs, **stored._asdict(), "predicted": predicted, "used": used, "off": off, "cached": cached}
+
+
+def _fill(settings: Settings, transactions: Sequence[Transaction], frauds: Sequence[bool]) -> None:
+    """Score all of them, and label the first half."""
+    waits = Waits.alike(Patience(threading.Event(), lambda _: None))
+    store = RedisStore(
+        settings.redis,
+        namespace=settings.namespace,
+        pending_ttl=timedelta(days=settings.pending_days),
+        state_ttl=timedelta(days=settings.state_days),
+    )
+    topics, emitter = TopicNames(), InMemoryEmitter()
+    learner = LearnerRole(store, emitter, topics, wall_clock, LearnerPolicy.of(settings), None, waits)
+    scorer = ScorerRole(store, emitter, topics, wall_clock, ScorerPolicy.of(settings), None, waits)
+    learner.start()
+    scorer.assign(0)
+    half = len(transactions) // 2
+    records = [
+        Record("transactions", 0, n, 0, one.customer_id.encode(), encode(one))
+        for n, one in enumerate(transactions)
+    ]
+    labels = [
+        Record("labels", 0, n, 0, one.transaction_id.encode(), encode(_label(one, is_fraud)))
+        for n, (one, is_fraud) in enumerate(zip(transactions[:half], frauds, strict=False))
+    ]
+    for batch in _groups(iter(records), _BATCH):
+        scorer.handle(batch)
+    for batch in _groups(iter(labels), _BATCH):
+        learner.handle(batch)
+    learner.checkpoint()
+    store.close()
+
+
+def _label(transaction: Transaction, is_fraud: bool) -> Label:
+    return Label(
+        transaction_id=transaction.transaction_id,
+        is_fraud=is_fraud,
+        source="chargeback",
+        label_time=transaction.event_time + 7 * DAY_MS,
+    )
+
+
+def _cached_bytes(states: Sequence[bytes]) -> float:
+    """Return what a customer's unpacked state costs a scorer."""
+    tracemalloc.start()
+    unpacked = {str(n): unpack_customer(packed) for n, packed in enumerate(states)}
+    allocated, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return allocated / max(1, len(unpacked))
+
+
+def _kind(rest: str) -> str:
+    """Tell what kind of key it is, by what follows the namespace: `:{3}:p:t1` is a pending record."""
+    _, owner, letter, *name = [*rest.split(":", 3), "", ""]
+    if owner == "{learner}" and name[0]:
+        kinds = {
+            "t": "risk",
+            "c": "risk",
+            "v": "verdict",
+            "s": "snapshot",
+            "x": "snapshot",
+            "k": "checkpoint",
+        }
+        return kinds.get(letter, "other")
+    return {"c": "customer", "p": "pending"}.get(letter, "other") if name[0] else "other"
+
+
+def _groups(some: Iterator[T], size: int) -> Iterator[list[T]]:
+    while group := list(islice(some, size)):
+        yield group
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << max(2, (count - 1).bit_length())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Every decoder as something to feed bytes to: it raises what it promises to raise, and nothing else.
+
+Each target takes any bytes at all. What escapes it is a finding.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from consumers.decoder import Decoder
+from consumers.redrive import Filed, Redrive
+from stream.errors import SnapshotError
+from stream.features.catalogue import SCHEMA, WIDTH
+from stream.features.customer import CustomerState, observe, pack_customer, unpack_customer
+from stream.features.risk import RiskRecord, customer_risk, pack_risk, terminal_risk, unpack_risk
+from stream.models.compiled import Constant
+from stream.pipeline.budget import Ledger
+from stream.pipeline.learning import Said, pack_verdicts, unpack_verdicts
+from stream.pipeline.pending import LAYOUT, Pending, pack_pending, score_record, unpack_pending
+from stream.records import (
+    Alert,
+    DeadLetter,
+    DeadLetterReason,
+    Decoded,
+    Label,
+    Record,
+    Score,
+    Transaction,
+    dead_letter,
+    decode_labels,
+    decode_transactions,
+    encode,
+)
+from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
+from stream.registry.seal import seal, unseal
+from stream.registry.snapshot import (
+    Member,
+    Roster,
+    SnapshotInfo,
+    decode_roster,
+    decode_snapshot,
+    encode_roster,
+    encode_snapshot,
+)
+
+NOW: Final = 1_735_689_600_000
+_MOST: Final = 1 << 20
+_TRANSACTION: Final = Transaction(
+    transaction_id="t1", event_time=NOW, customer_id="c1", terminal_id="m1", amount=12.5, currency="EUR"
+)
+_LABEL: Final = Label(transaction_id="t1", is_fraud=True, source="chargeback", label_time=NOW)
+_PENDING: Final = Pending(
+    *(LAYOUT, SCHEMA, np.zeros(WIDTH, dtype="<f4").tobytes(), ("ensemble-1", "logistic-1"), (0.75, 0.25)),
+    *(7, 0.5, NOW, 12.5, "c1", "m1", NOW, (("amount", 12.5, 1.5, "12.50, usually 3"),)),
+)
+
+
+class Target(NamedTuple):
+    """A decoder, and valid bytes for it from which to set out."""
+
+    feed: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+
+
+def feed_transaction(data: bytes) -> None:
+    """Decode a transaction; it becomes one, or a dead letter that keeps it whole."""
+    _whole(data, decode_transactions)
+
+
+def feed_label(data: bytes) -> None:
+    """Decode a label; it becomes one, or a dead letter that keeps it whole."""
+    _whole(data, decode_labels)
+
+
+def feed_outputs(data: bytes) -> None:
+    """Decode what consumers read; what is not theirs is counted."""
+    record = Record("scores", 0, 1, NOW, b"c1", data)
+    for record_type in (Score, Alert, Label, DeadLetter):
+        decoder = Decoder(record_type)
+        assert (decoder(record) is None) == bool(decoder.foreign)
+
+
+def feed_redrive(data: bytes) -> None:
+    """Read a dead letter, and find the key under which its original goes back."""
+    redrive = Redrive("broker:1", "group", "dead-letters", ["transactions"], rekey=True)
+    place = Record("dead-letters", 0, 1, NOW, b"c1", data)
+    letter = Decoder(DeadLetter)(place)
+    original = dead_letter(place, DeadLetterReason.MISKEYED, "", NOW)
+    for one in (letter, original):
+        if one is not None:
+            redrive._key(Filed(place, one))  # noqa: SLF001 - it asks nothing of a broker
+
+
+def feed_pending(data: bytes) -> None:
+    """Open a pending record, and answer from it."""
+    with suppress(SnapshotError):
+        pending = unpack_pending(data)
+        assert len(pending.vector) * 4 == len(pending.features)
+        encode(score_record("t1", pending))
+
+
+def feed_customer(data: bytes) -> None:
+    """Open a customer's state, and go on from it."""
+    with suppress(SnapshotError):
+        observe(unpack_customer(data), _TRANSACTION)
+
+
+def feed_risk(data: bytes) -> None:
+    """Open a risk record, and describe a terminal and a customer by it."""
+    with suppress(SnapshotError):
+        record = unpack_risk(data)
+        terminal_risk(record, NOW)
+        customer_risk(record, NOW)
+
+
+def feed_verdicts(data: bytes) -> None:
+    """Open what labels said of a transaction."""
+    with suppress(SnapshotError):
+        pack_verdicts(unpack_verdicts(data))
+
+
+def feed_ledger(data: bytes) -> None:
+    """Open the account of an alert budget."""
+    with suppress(SnapshotError):
+        Ledger(10.0, 0.3).unpack(data)
+
+
+def feed_roster(data: bytes) -> None:
+    """Open a roster, sealed by nobody and under a good seal."""
+    for sealed in (data, seal(data, None)):
+        with suppress(SnapshotError):
+            decode_roster(sealed, None)
+
+
+def feed_snapshot(data: bytes) -> None:
+    """Open a snapshot, sealed by nobody and under a good seal, and score with it."""
+    for sealed in (data, seal(data, None)):
+        with suppress(SnapshotError):
+            info, model = decode_snapshot(sealed, None, SCHEMA)
+            if 0 < info.features <= WIDTH:
+                model.predict(np.zeros((1, info.features)))
+
+
+def feed_checkpoint(data: bytes) -> None:
+    """Open a checkpoint's frame: the pickle inside is for the seal to keep whole."""
+    with suppress(SnapshotError):
+        decode_checkpoint(data, b"secret", SCHEMA)
+    with suppress(SnapshotError):
+        decode_checkpoint(seal(data, None), None, "other features")
+
+
+def _whole(data: bytes, decode: Callable[[list[Record], int], Decoded[Transaction] | Decoded[Label]]) -> None:
+    for key in (b"c1", None):
+        place = Record("transactions", 0, 1, NOW, key, data)
+        decoded = decode([place], NOW)
+        assert len(decoded.records) + len(decoded.dead_letters) == 1
+        for letter in decoded.dead_letters:
+            back = msgspec.json.decode(encode(letter), type=DeadLetter)
+            assert (back.key, back.value, back.offset) == (key, data, 1)
+
+
+def _payload(sealed: bytes) -> bytes:
+    return unseal(sealed, None, most_bytes=_MOST)
+
+
+def _targets() -> dict[str, Target]:
+    # Of every record passed over they would say so, thousands of times a second.
+    logging.getLogger("consumers").setLevel(logging.CRITICAL)
+    info = SnapshotInfo(
+        model_version="logistic-1",
+        snapshot=1,
+        recipe="logistic",
+        parents=(),
+        feature_schema=SCHEMA,
+        features=WIDTH,
+        label_offset=1,
+        river_version="0.26.1",
+        metrics={"learned": 1.0},
+    )
+    member = Member(version="logistic-1", recipe="logistic", snapshot=1, key="logistic-1.1.1")
+    roster = encode_roster(Roster(roster=1, champion="logistic-1", members=(member,)), None)
+    snapshot = encode_snapshot(info, Constant(0.25), None)
+    state = CustomerState()
+    observe(state, _TRANSACTION)
+    iso = json.dumps(json.loads(encode(_TRANSACTION)) | {"event_time": "2025-01-01T00:00:00Z"}).encode()
+    letter = dead_letter(
+        Record("transactions", 0, 1, NOW, None, encode(_TRANSACTION)), DeadLetterReason.MISKEYED, "why", NOW
+    )
+    ledger = Ledger(10.0, 0.3)
+    answer = score_record("t1", _PENDING)
+    return {
+        "transaction": Target(feed_transaction, (encode(_TRANSACTION), iso)),
+        "label": Target(feed_label, (encode(_LABEL),)),
+        "outputs": Target(feed_outputs, (encode(answer), encode(letter), encode(_LABEL))),
+        "redrive": Target(feed_redrive, (encode(letter), encode(_TRANSACTION))),
+        "pending": Target(feed_pending, (pack_pending(_PENDING),)),
+        "customer": Target(feed_customer, (pack_customer(state),)),
+        "risk": Target(feed_risk, (pack_risk(RiskRecord()),)),
+        "verdicts": Target(feed_verdicts, (pack_verdicts((Said(1, True), Said(2, False))),)),
+        "ledger": Target(feed_ledger, (ledger.pack(),)),
+        "roster": Target(feed_roster, (roster, _payload(roster))),
+        "snapshot": Target(feed_snapshot, (snapshot, _payload(snapshot))),
+        "checkpoint": Target(
+            feed_checkpoint,
+            (encode_checkpoint({"a": 1}, b"secret", SCHEMA), _payload(encode_checkpoint({}, None, SCHEMA))),
+        ),
+    }
+
+
+TARGETS: Final = _targets()
+"""Every decoder, by name."""

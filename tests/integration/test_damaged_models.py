@@ -1,0 +1,103 @@
+"""Models that were damaged or forged in Redis: refused with the reason, and the last good ones go on."""
+
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from stream.records import Score
+from stream.registry.seal import seal, unseal
+from stream.registry.snapshot import MOST_BYTES
+from stream.settings import Settings
+from tests.services.pipeline import Pipeline, decode_score
+from tests.services.traffic import labels, transactions
+from tests.services.waiting import eventually
+from tests.services.worker import Worker
+
+Deploy = Callable[..., Settings]
+Start = Callable[..., Worker]
+Damage = Callable[[bytes], bytes]
+
+KEY = "the key of this deployment"
+
+
+def cut_short(sealed: bytes) -> bytes:
+    return sealed[: len(sealed) // 2]
+
+
+def forged(sealed: bytes) -> bytes:
+    return seal(unseal(sealed, KEY.encode(), most_bytes=MOST_BYTES), b"somebody else's key")
+
+
+def altered(sealed: bytes) -> bytes:
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
+@pytest.mark.parametrize("damage", [cut_short, forged], ids=["cut short", "of another key"])
+def test_damaged_snapshots_are_refused_and_scoring_goes_on_with_the_last_good_ones(
+    topics: Deploy, worker: Start, damage: Damage
+) -> None:
+    settings = topics(partitions=1, signing_key=KEY, snapshot_labels=50)
+    before, after, last = (transactions(100, name) for name in "abc")
+    with Pipeline(settings) as pipeline, redis.Redis.from_url(settings.redis) as client:
+        learner, scorer = worker(settings, "learn", timeout=None), worker(settings, "score", timeout=None)
+        pipeline.publish(before)
+        pipeline.await_scored(100)
+        learner.kill()
+
+        prefix = f"{settings.namespace}:{{learner}}"
+        for key in client.scan_iter(f"{prefix}:s:*"):
+            client.set(key, damage(client.get(key)))  # type: ignore[arg-type]
+        client.incr(f"{prefix}:n")  # scorers look again
+        pipeline.publish(after)
+        answers = pipeline.scores(before + after)
+        assert {(one.model_version, one.snapshot) for one in map(_only, answers.values())} == {
+            ("ensemble-1", 1)
+        }
+        assert "refused, still serving ensemble-1: its signature does not match" in scorer.tail()
+        assert scorer.is_ready()
+
+        # One that starts now has no good ones, and waits; it goes on by itself when there are.
+        scorer.kill()
+        scorer = worker(settings, "score", timeout=None)
+        pipeline.publish(last)
+        eventually(lambda: "cannot be used, scoring waits for others" in scorer.tail(), 40, scorer.tail)
+        assert not scorer.is_ready()
+        assert "its signature does not match" in scorer.why_not_ready()
+        worker(settings, "learn", timeout=None)
+        assert len(pipeline.scores(last)) == 300
+        eventually(scorer.is_ready)
+
+
+def test_a_corrupted_newest_checkpoint_is_refused_and_learning_goes_on_from_the_one_before(
+    topics: Deploy, worker: Start
+) -> None:
+    settings = topics(partitions=1, signing_key=KEY, checkpoint_seconds=1)
+    some = transactions(300)
+    known = labels(some)
+    with Pipeline(settings) as pipeline, redis.Redis.from_url(settings.redis) as client:
+        learner, _ = worker(settings, "learn", timeout=None), worker(settings, "score", timeout=None)
+        pipeline.publish(some)
+        pipeline.await_scored(300)
+        for part in (known[:100], known[100:200]):
+            checkpoints = client.get(f"{settings.namespace}:{{learner}}:k:0")
+            pipeline.publish(part)
+            eventually(lambda old=checkpoints: client.get(f"{settings.namespace}:{{learner}}:k:0") != old)
+        pipeline.await_learnt(200)
+        learner.kill()
+        newest = f"{settings.namespace}:{{learner}}:k:0"
+        client.set(newest, altered(client.get(newest)))  # type: ignore[arg-type]
+
+        learner = worker(settings, "learn", timeout=None)
+        pipeline.publish(known[200:])
+        pipeline.await_learnt(300)
+        said = learner.tail()
+        assert "checkpoint 0 (0 is the newest) refused, trying the one before: its signature does not" in said
+        assert "continuing from a checkpoint at label offset " in said
+        assert len(pipeline.learner_keys("v")) == 300
+        assert learner.metric("fraud_labels_total", outcome="corrected") == 0
+
+
+def _only(given: list[bytes]) -> Score:
+    [answer] = given
+    return decode_score(answer)

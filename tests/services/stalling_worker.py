@@ -1,0 +1,72 @@
+"""A worker with a fault built in: `python -m tests.services.stalling_worker KIND` stalls amid its work.
+
+KIND is `fetcher` (asks the broker for nothing more), `agent` (its coroutine is gone), `thread` (a batch that
+does not end) or `loop` (the event loop is blocked); each comes after the first batch.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from stream.adapters.record_batches import RecordBatchConsumer
+from stream.records import Record
+from stream.settings import load_settings
+from stream.worker import run_worker
+from stream.worker.host import Host
+from stream.worker.scorer import ScorerHost
+
+_BLOCKED_SECONDS = 4.0
+
+_fetch = RecordBatchConsumer._wait_next_records
+_handle = ScorerHost.handle
+_beat = Host.beat
+_begun = threading.Event()
+
+
+def _handled(self: ScorerHost, batch: Sequence[Record]) -> Any:
+    if _begun.is_set() and sys.argv[1] == "thread":
+        threading.Event().wait()
+    _begun.set()
+    return _handle(self, batch)
+
+
+async def _fetched(self: RecordBatchConsumer, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+    if _begun.is_set() and sys.argv[1] == "fetcher":
+        await asyncio.Event().wait()
+    return await _fetch(self, timeout)
+
+
+async def _consumed(self: Host, stream: Any) -> None:
+    async for event in stream.events():
+        if _begun.is_set():
+            await asyncio.Event().wait()
+        await _one(self, event)
+
+
+async def _beaten(self: Host) -> None:
+    if _begun.is_set() and sys.argv[1] == "loop":
+        time.sleep(10_000)  # noqa: ASYNC251 - that is the fault
+    await _beat(self)
+
+
+async def _one(host: Host, event: Any) -> None:
+    class Stream:
+        async def events(self) -> Any:
+            yield event
+
+    await _consume(host, Stream())
+
+
+_consume = Host.consume
+
+if __name__ == "__main__":
+    ScorerHost.handle = _handled  # type: ignore[method-assign]
+    RecordBatchConsumer._wait_next_records = _fetched
+    Host.beat = _beaten  # type: ignore[method-assign]
+    if sys.argv[1] == "agent":
+        Host.consume = _consumed  # type: ignore[method-assign]
+    Host.blocked_seconds = _BLOCKED_SECONDS
+    run_worker(load_settings())
