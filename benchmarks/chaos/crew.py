@@ -39,6 +39,7 @@ class Member:
     redis: Link
     worker: Worker
     frozen: bool = False
+    dismissed: bool = False
 
     def holds(self) -> frozenset[int]:
         """Return the partitions of its input that it has; none of one that does not answer."""
@@ -51,6 +52,10 @@ class Member:
     def parked(self) -> int:
         """Return how many labels wait in it for their transactions."""
         return int(self._samples().get("fraud_parked_labels", 0))
+
+    def label_offset(self) -> int:
+        """Return how far a learner has read; -1 of one that does not answer."""
+        return int(self._samples().get("fraud_label_offset", -1))
 
     def ready(self) -> bool:
         """Tell whether it says that it is ready."""
@@ -132,19 +137,25 @@ class Crew:
         """Start again whoever has ended."""
         for member in self.members:
             code = member.worker.returncode
-            if code is None:
+            if code is None or member.dismissed:
                 continue
             if member.name in self._killed:
                 self._killed.discard(member.name)
             else:
                 words = member.worker.tail(4_000).strip().splitlines()
                 self.exits.append(Exit(self._clock(), member.name, code, words[-1] if words else ""))
-            member.worker = Worker(member.settings, member.role, member.log, timeout=None)
+            self.start(member)
+
+    def start(self, member: Member) -> None:
+        """Start one that has ended."""
+        member.dismissed = False
+        member.worker = Worker(member.settings, member.role, member.log, timeout=None)
 
     def dismiss(self, members: Iterable[Member]) -> dict[str, int]:
         """Stop some in order, and return how each ended."""
         gone = list(members)
         for member in gone:
+            member.dismissed = True
             member.worker.ask_to_stop()
         return {member.name: member.worker.terminate(_STOP_SECONDS) for member in gone}
 
