@@ -94,8 +94,8 @@ def _run(
             0.5,
         )
         codes = crew.dismiss(crew.members)
-        # When a learner leaves, the other goes back to the last checkpoint, and may have been stopped half-way to
-        # the end again: what they have learnt together, one alone shows.
+        # When a learner leaves, the other goes back to the last checkpoint, and may have been stopped before
+        # it was at the end again: what they have learnt together, one alone shows.
         last = crew.of("learn")[0]
         crew.start(last)
         end = deployment.load.ends()[deployment.topics.labels, 0]
