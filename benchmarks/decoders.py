@@ -4,7 +4,6 @@ Each target takes any bytes at all. What escapes it is a finding.
 """
 
 import json
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -169,8 +168,6 @@ def _payload(sealed: bytes) -> bytes:
 
 
 def _targets() -> dict[str, Target]:
-    # Of every record passed over they would say so, thousands of times a second.
-    logging.getLogger("consumers").setLevel(logging.CRITICAL)
     info = SnapshotInfo(
         model_version="logistic-1",
         snapshot=1,

@@ -7,6 +7,7 @@ finding is printed with the bytes that led to it, and the exit code is then 1.
 """
 
 import argparse
+import logging
 import re
 import subprocess
 import sys
@@ -96,6 +97,8 @@ def _run_here(name: str, options: list[str]) -> None:
     with atheris.instrument_imports(include=["benchmarks", "consumers", "msgspec", "stream"]):
         from benchmarks.decoders import TARGETS  # noqa: PLC0415 - instrumented
 
+    # Of every record passed over it would say so, thousands of times a second.
+    logging.getLogger("consumers").setLevel(logging.CRITICAL)
     target = TARGETS[name]
     for number, seed in enumerate(target.seeds):
         (Path(options[-1]) / f"seed-{number}").write_bytes(seed)

@@ -32,6 +32,7 @@ def elsewhere(tenure: Tenure, stored: int) -> FencedError | StateLostError:
 
     Examples
     --------
+    >>> from stream.ports import Token
     >>> raise elsewhere(Tenure(3, Token(5), 999), 499)
     Traceback (most recent call last):
     stream.errors.StateLostError: Redis has lost state of partition 3: it stands at offset 499, after 999 had been stored; nothing was written, and the start anew looks at what there is

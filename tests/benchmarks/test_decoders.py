@@ -1,5 +1,8 @@
 """Any bytes, and valid ones with a few of them changed, into every decoder."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +11,16 @@ from benchmarks.decoders import TARGETS
 
 decoders = pytest.mark.parametrize("name", TARGETS)
 changes = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    """Keep thousands of lines about records passed over out of the report."""
+    log = logging.getLogger("consumers")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(level)
 
 
 @decoders

@@ -1,6 +1,7 @@
 """Stopping in good order."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,15 @@ def test_the_first_signal_asks(number: signal.Signals) -> None:
         assert stop()
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Interrupt as from a keyboard, also where the tests were told to ignore it, as in a background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_the_second_signal_acts_as_always() -> None:
     with StopSignal() as stop:
         signal.raise_signal(signal.SIGINT)
