@@ -94,7 +94,10 @@ class Watchdog:
         self._loop_seconds = 0.0 if turns else self._loop_seconds + step
         same_batch = sight.batch is not None and sight.batch == self._batch
         excused = sight.excused or sight.places is None
-        self._batch_seconds = self._batch_seconds + step if same_batch and not excused else 0.0
+        if not same_batch or excused:
+            self._batch_seconds = 0.0
+        elif turns:  # of a loop that does not turn, the batch's end would not be heard
+            self._batch_seconds += step
         self._beat, self._batch = sight.beat, sight.batch
         # While one batch is at work for the whole step, the fetcher has nothing to prove.
         self._count_still(sight, 0.0 if same_batch else step)

@@ -112,6 +112,14 @@ def test_an_event_loop_that_does_not_turn_is_a_stall_whatever_the_role_waits_for
     assert "event loop" in said
 
 
+def test_of_a_loop_that_does_not_turn_the_batch_in_hand_is_not_blamed() -> None:
+    watched = Watched()
+    assert watched.goes_on(2, sight(batch=1.0)) is None
+    said = watched.goes_on(LIMIT + 1, sight(beat=7.0, batch=1.0))
+    assert said is not None
+    assert "event loop" in said
+
+
 def test_a_process_that_was_stopped_and_goes_on_has_not_stalled() -> None:
     watched = Watched()
     assert watched.goes_on(2, sight(beat=7.0, batch=1.0)) is None
