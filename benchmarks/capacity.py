@@ -50,6 +50,8 @@ EMPTY: Final = 1_500_000
 """Bytes of a Redis with workers connected and nothing in it."""
 TOLERATED: Final = 0.15
 _BATCH: Final = 500
+_ASKED_OF: Final = 100
+"""Asking for a key's size takes a round trip: of millions it is not asked of each."""
 _SETTLED: Final = 200
 """Bytes of a customer's state from which on it is one; risk records, whose keys look alike, have fewer."""
 
@@ -84,20 +86,19 @@ class Stored(NamedTuple):
 
 
 def census(client: redis.Redis, namespace: str) -> tuple[Stored, dict[str, float]]:
-    """Count the keys of a namespace by kind, and what one of each costs as Redis itself says."""
+    """Count the keys of a namespace by kind; of each hundredth of a kind, ask Redis what it costs."""
     count: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
     size: Counter[str] = Counter()
-    for keys in _groups(client.scan_iter(f"{namespace}:*", count=5_000), 5_000):
-        named = [_kind(key.decode().removeprefix(namespace)) for key in keys]
-        with client.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.memory_usage(key, samples=0)
-            for kind, used in zip(named, pipe.execute(), strict=True):
-                count[kind] += 1
-                size[kind] += used or 0
+    for key in client.scan_iter(f"{namespace}:*", count=5_000):
+        kind = _kind(key.decode().removeprefix(namespace))
+        if count[kind] % _ASKED_OF == 0:
+            asked[kind] += 1
+            size[kind] += client.memory_usage(key, samples=0) or 0
+        count[kind] += 1
     kinds = ("customer", "risk", "pending", "verdict", "snapshot", "checkpoint")
     stored = Stored(*(count[kind] for kind in kinds))
-    return stored, {kind: size[kind] / count[kind] for kind in kinds if count[kind]}
+    return stored, {kind: size[kind] / asked[kind] for kind in kinds if asked[kind]}
 
 
 def used_memory(client: redis.Redis) -> int:

@@ -164,6 +164,7 @@ def main() -> int:
         )
         load.rate = capacity / 2
         samples = list(_soak(load, pipeline, workers, args.minutes * 60))
+        load.rate = 0.0
         result = _judge(samples, load, capacity / 2) | {"found": _found(settings)}
     write(args.json, {**provenance(seed=args.seed), "capacity": capacity, **result})
     return not result["passed"]

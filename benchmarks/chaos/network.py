@@ -97,14 +97,17 @@ class Link:
         self._passing.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # From now on, so that a cut also breaks what is only being connected.
+        self._writers.add(writer)
         await self._passing.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
+            self._writers.discard(writer)
             writer.transport.abort()
             return
         ends = {writer, far_writer}
-        self._writers |= ends
+        self._writers.add(far_writer)
         ways = [
             asyncio.create_task(self._pump(reader, far_writer)),
             asyncio.create_task(self._pump(far_reader, writer)),

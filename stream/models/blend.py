@@ -48,7 +48,7 @@ class Mixer:
 
     Notes
     -----
-    One Newton step a label, in the form of recursive least squares: about 6 µs for two classifiers.
+    One Newton step a label, in the form of recursive least squares: about 10 µs for two classifiers.
 
     Examples
     --------

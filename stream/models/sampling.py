@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Share = TypeVar("Share", float, NDArray[np.float64])
 
 
-@lru_cache(maxsize=1)  # one contender after the other asks for the same transaction
+@lru_cache(maxsize=1_024)  # one contender after the other asks for the transactions of a batch
 def place(transaction_id: str, salt: int) -> float:
     """Return where a legitimate transaction stands in the draw, in [0, 1).
 

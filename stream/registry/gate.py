@@ -58,7 +58,7 @@ def judge(pairs: Paired, policy: GatePolicy, seed: int) -> Verdict:
     -----
     Paired bootstrap: each resample weighs every transaction, for both models alike, by a Poisson(1) count
     (Oza & Russell 2001), which stands for drawing with replacement. Equal scores are ordered to the model's
-    disadvantage. Some 10 ms for 20,000 labels.
+    disadvantage. Some 20 ms for 20,000 labels.
     """
     frauds = int(pairs.is_fraud.sum())
     labels = len(pairs.is_fraud)
