@@ -26,8 +26,9 @@ from stream.adapters.memory import InMemoryEmitter
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, wall_clock
-from stream.features.customer import unpack_customer
+from stream.features.customer import unpack_customers
 from stream.records import Label, Record, Transaction, encode
+from stream.roles.customer_cache import CustomerCache
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
 from stream.roles.scorer import ScorerPolicy, ScorerRole
@@ -186,12 +187,13 @@ def _label(transaction: Transaction, is_fraud: bool) -> Label:
 
 
 def _cached_bytes(states: Sequence[bytes]) -> float:
-    """Return what a customer's unpacked state costs a scorer."""
+    """Return what a customer's state costs a scorer that keeps it in memory."""
+    rows, cache = unpack_customers(states), CustomerCache()
     tracemalloc.start()
-    unpacked = {str(n): unpack_customer(packed) for n, packed in enumerate(states)}
+    cache.put([str(n) for n in range(len(states))], rows, len(states))
     allocated, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return allocated / max(1, len(unpacked))
+    return allocated / max(1, len(cache))
 
 
 def _kind(rest: str) -> str:

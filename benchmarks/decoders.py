@@ -15,8 +15,17 @@ from consumers.decoder import Decoder
 from consumers.redrive import Filed, Redrive
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
-from stream.features.customer import CustomerState, observe, pack_customer, unpack_customer
-from stream.features.risk import RiskRecord, customer_risk, pack_risk, terminal_risk, unpack_risk
+from stream.features.cohort import observe_all
+from stream.features.customer import STATE, CustomerState, observe, pack_customers, unpack_customers
+from stream.features.risk import (
+    RiskRecord,
+    customer_risk,
+    pack_risks,
+    terminal_risk,
+    terminal_risks,
+    unpack_risk_rows,
+    unpack_risks,
+)
 from stream.models.compiled import Constant
 from stream.pipeline.budget import Ledger
 from stream.pipeline.learning import Said, pack_verdicts, unpack_verdicts
@@ -106,15 +115,18 @@ def feed_pending(data: bytes) -> None:
 def feed_customer(data: bytes) -> None:
     """Open a customer's state, and go on from it."""
     with suppress(SnapshotError):
-        observe(unpack_customer(data), _TRANSACTION)
+        rows = unpack_customers([data])
+        observe(CustomerState.of(rows[0]), _TRANSACTION)
+        observe_all(rows, [0], [_TRANSACTION])
 
 
 def feed_risk(data: bytes) -> None:
     """Open a risk record, and describe a terminal and a customer by it."""
     with suppress(SnapshotError):
-        record = unpack_risk(data)
+        (record,) = unpack_risks([data])
         terminal_risk(record, NOW)
         customer_risk(record, NOW)
+        terminal_risks(unpack_risk_rows([data]), np.array([NOW]))
 
 
 def feed_verdicts(data: bytes) -> None:
@@ -196,8 +208,8 @@ def _targets() -> dict[str, Target]:
         "outputs": Target(feed_outputs, (encode(answer), encode(letter), encode(_LABEL))),
         "redrive": Target(feed_redrive, (encode(letter), encode(_TRANSACTION))),
         "pending": Target(feed_pending, (pack_pending(_PENDING),)),
-        "customer": Target(feed_customer, (pack_customer(state),)),
-        "risk": Target(feed_risk, (pack_risk(RiskRecord()),)),
+        "customer": Target(feed_customer, tuple(pack_customers(np.array([state.row()], STATE)))),
+        "risk": Target(feed_risk, tuple(pack_risks([RiskRecord()]))),
         "verdicts": Target(feed_verdicts, (pack_verdicts((Said(1, True), Said(2, False))),)),
         "ledger": Target(feed_ledger, (ledger.pack(),)),
         "roster": Target(feed_roster, (roster, _payload(roster))),

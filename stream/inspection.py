@@ -6,8 +6,8 @@ from typing import Literal
 
 from stream.adapters.redis_store import RedisStore
 from stream.clock import DAY_MS
-from stream.features.customer import HOUR_PARTS, CustomerState, unpack_customer
-from stream.features.risk import RiskRecord, unpack_risk
+from stream.features.customer import HOUR_PARTS, CustomerState, unpack_customers
+from stream.features.risk import RiskRecord, unpack_risks
 from stream.ports import RiskKey
 from stream.settings import Settings
 
@@ -30,10 +30,10 @@ def describe(settings: Settings, kind: Literal["customer", "terminal"], name: st
         key: RiskKey = (kind, name)
         lines = []
         for partition in range(settings.partitions if kind == "customer" else 0):
-            for packed in store.load(partition, [name], [], []).customers.values():
-                lines += _customer(unpack_customer(packed), partition)
-        for packed in store.find_risks([key]).values():
-            lines += _risk(unpack_risk(packed))
+            for row in unpack_customers([*store.load(partition, [name], [], []).customers.values()]):
+                lines += _customer(CustomerState.of(row), partition)
+        for record in unpack_risks([*store.find_risks([key]).values()]):
+            lines += _risk(record)
         return lines
     finally:
         store.close()

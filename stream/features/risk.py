@@ -4,15 +4,17 @@ Windows run over *label time*, the moment a verdict became known: the learner ca
 so "frauds in 7 days" means frauds reported in the last 7 days, whatever the verification latency.
 """
 
-from typing import Annotated, Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Final
 
-import msgspec
-from msgspec import Meta, Struct
+import numpy as np
+from numpy.typing import NDArray
 
 from stream.clock import DAY_MS
-from stream.errors import SnapshotError
+from stream.features.packing import Packing, Rows
 from stream.features.window import advance, total
-from stream.records import UNREADABLE
 
 DAYS: Final = 30
 EXPLAINED_RATIO: Final = 2.5
@@ -23,51 +25,96 @@ RECENT: Final = 8
 _FULL: Final = 1 << RECENT
 
 
-Count = Annotated[int, Meta(ge=0)]
-Days = Annotated[list[Count], Meta(min_length=DAYS, max_length=DAYS)]
+RISK: Final = np.dtype(
+    [
+        ("run_start", "<i8"),
+        ("last_fraud", "<i8"),
+        ("day", "<u4"),
+        ("run", "<u4"),
+        ("last_ratio", "<u4"),
+        ("frauds", "<u2", DAYS),
+        ("labels", "<u2", DAYS),
+        ("recent", "<u2"),
+        ("unused", "u1", 2),
+    ]
+)
+"""A record as it lies in memory and, packed, in the store: the fields of :class:`RiskRecord`. Where there is
+none, all are zero."""
+_MOST_OF_A_DAY: Final = 65_535
+"""A day's labels stop here."""
 
 
-class RiskRecord(Struct, array_like=True, gc=False):
+@dataclass
+class RiskRecord:
     """What is known of a terminal or customer; lists are windows over days of label time, newest first."""
 
-    day: int = 0
-    frauds: Days = msgspec.field(default_factory=lambda: [0] * DAYS)
-    labels: Days = msgspec.field(default_factory=lambda: [0] * DAYS)
-    run: int = 0
-    """Frauds in a row, without a legitimate transaction between them, that their amounts do not explain."""
     run_start: int = 0
-    """Event time of the first of them, in milliseconds."""
+    """Event time of the first fraud of the run, in milliseconds."""
     last_fraud: int = 0
     """Event time of the last fraud, in milliseconds; 0 when there was none."""
+    day: int = 0
+    run: int = 0
+    """Frauds in a row, without a legitimate transaction between them, that their amounts do not explain."""
     last_ratio: int = 0
-    """That fraud's amount over its customer's usual, in thousandths."""
-    # From here on: not in records stored by versions before, which decode to these defaults.
-    recent: Annotated[int, Meta(ge=1, lt=2 * _FULL)] = 1
+    """The last fraud's amount over its customer's usual, in thousandths."""
+    frauds: list[int] = field(default_factory=lambda: [0] * DAYS)
+    labels: list[int] = field(default_factory=lambda: [0] * DAYS)
+    recent: int = 1
     """The last `RECENT` labels, a bit each, 1 for a fraud, the newest lowest, under a leading 1 that says how
     many they are. Frauds that their amounts explain are left out: they speak neither for nor against."""
 
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(RiskRecord)
+_PACKING: Final = Packing("risk record", RISK, layout=2)
+_STRUCT: Final = Struct(f"<qqIII{DAYS}H{DAYS}HHxx")
+assert _STRUCT.size == RISK.itemsize
 
 
-def pack_risk(record: RiskRecord) -> bytes:
-    """Encode a record for the store."""
-    return _ENCODER.encode(record)
+def pack_risks(records: Iterable[RiskRecord]) -> list[bytes]:
+    """Encode records for the store."""
+    flat = b"".join(
+        _STRUCT.pack(
+            one.run_start,
+            one.last_fraud,
+            one.day,
+            one.run,
+            one.last_ratio,
+            *one.frauds,
+            *one.labels,
+            one.recent,
+        )
+        for one in records
+    )
+    return _PACKING.pack(np.frombuffer(flat, RISK))
 
 
-def unpack_risk(packed: bytes) -> RiskRecord:
-    """Decode a stored record.
+def unpack_risk_rows(packed: Sequence[bytes]) -> Rows:
+    """Decode stored records; rows of `RISK`, shape (n,).
 
     Raises
     ------
     SnapshotError
         The bytes are not a risk record.
     """
-    try:
-        return _DECODER.decode(packed)
-    except UNREADABLE as error:
-        raise SnapshotError(f"a stored risk record is damaged ({error}): delete its key") from error
+    rows = _PACKING.unpack(packed)
+    whole = (
+        (rows["run_start"] >= 0).all()
+        and (rows["last_fraud"] >= 0).all()
+        and ((rows["recent"] >= 1) & (rows["recent"] < 2 * _FULL)).all()
+        and not rows["unused"].any()
+    )
+    if not whole:
+        raise _PACKING.damaged("it contradicts itself")
+    return rows
+
+
+def unpack_risks(packed: Sequence[bytes]) -> list[RiskRecord]:
+    """Decode stored records, each for itself; raises as :func:`unpack_risk_rows` does."""
+    records = []
+    for one in _STRUCT.iter_unpack(unpack_risk_rows(packed).tobytes()):
+        frauds, labels = list(one[5 : 5 + DAYS]), list(one[5 + DAYS : 5 + 2 * DAYS])
+        run_start, last_fraud, day, run, last_ratio = one[:5]
+        records.append(RiskRecord(run_start, last_fraud, day, run, last_ratio, frauds, labels, one[-1]))
+    return records
 
 
 TERMINAL_FEATURES: Final = (
@@ -118,6 +165,62 @@ def customer_risk(record: RiskRecord, event_time: int) -> tuple[float, float]:
     return float(frauds), _days(record.last_fraud, event_time)
 
 
+def terminal_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Describe a terminal for each transaction: :func:`terminal_risk`, row by row.
+
+    Parameters
+    ----------
+    rows
+        Of `RISK`, shape (n,); zeros where there is no record.
+    event_times
+        Milliseconds, shape (n,).
+
+    Returns
+    -------
+    ndarray
+        Shape (n, 8), in the order of `TERMINAL_FEATURES`.
+    """
+    described = np.zeros((len(rows), len(TERMINAL_FEATURES)))
+    reported = np.flatnonzero(rows["frauds"].any(axis=1))
+    if len(reported):
+        some = rows[reported]
+        age = some["day"].astype(np.int64) - event_times[reported] // DAY_MS
+        frauds_30d = _totals(some["frauds"], age, DAYS)
+        described[reported, 0] = _totals(some["frauds"], age, 7)
+        described[reported, 1] = frauds_30d
+        described[reported, 2] = frauds_30d / (_totals(some["labels"], age, DAYS) + 5.0)
+    described[:, 3] = _SHARES[rows["recent"]]
+    run = rows["run"]
+    described[:, 4] = run
+    described[:, 5] = np.where(run > 0, _days_since(rows["run_start"], event_times), 0.0)
+    described[:, 6] = _days_since(rows["last_fraud"], event_times)
+    described[:, 7] = rows["last_ratio"] / 1000
+    return described
+
+
+def customer_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Describe a customer for each transaction: :func:`customer_risk`, row by row.
+
+    Parameters
+    ----------
+    rows, event_times
+        As for :func:`terminal_risks`.
+
+    Returns
+    -------
+    ndarray
+        Shape (n, 2), in the order of `RISK_OF_CUSTOMER_FEATURES`.
+    """
+    described = np.zeros((len(rows), len(RISK_OF_CUSTOMER_FEATURES)))
+    reported = np.flatnonzero(rows["frauds"].any(axis=1))
+    if len(reported):
+        some = rows[reported]
+        age = some["day"].astype(np.int64) - event_times[reported] // DAY_MS
+        described[reported, 0] = _totals(some["frauds"], age, DAYS)
+    described[:, 1] = _days_since(rows["last_fraud"], event_times)
+    return described
+
+
 def learn_label(
     record: RiskRecord, *, is_fraud: bool, label_time: int, event_time: int, ratio: float, explained: bool
 ) -> None:
@@ -136,8 +239,8 @@ def learn_label(
     """
     age = _bucket(record, label_time)
     if age < DAYS:
-        record.labels[age] += 1
-        record.frauds[age] += is_fraud
+        record.labels[age] = min(record.labels[age] + 1, _MOST_OF_A_DAY)
+        record.frauds[age] = min(record.frauds[age] + is_fraud, _MOST_OF_A_DAY)
     if not (is_fraud and explained):
         recent = record.recent << 1 | is_fraud
         record.recent = recent if recent < 2 * _FULL else recent & (_FULL - 1) | _FULL
@@ -162,7 +265,8 @@ def correct_label(record: RiskRecord, *, is_fraud: bool, label_time: int) -> Non
     """
     age = _bucket(record, label_time)
     if age < DAYS:
-        record.frauds[age] = max(0, record.frauds[age] + (1 if is_fraud else -1))
+        frauds = record.frauds[age] + (1 if is_fraud else -1)
+        record.frauds[age] = min(max(frauds, 0), _MOST_OF_A_DAY)
 
 
 def _bucket(record: RiskRecord, label_time: int) -> int:
@@ -179,3 +283,20 @@ def _days(since_ms: int, now_ms: int) -> float:
         return MAX_AGE_DAYS
     days = (now_ms - since_ms) / DAY_MS
     return 0.0 if days < 0 else min(days, MAX_AGE_DAYS)
+
+
+_SHARES: Final = np.array([0.0, *((one.bit_count() - 1) / one.bit_length() for one in range(1, 2 * _FULL))])
+"""What share of the last labels are frauds, by the record's `recent`; the 0 of no record says none."""
+
+
+def _totals(buckets: NDArray[np.uint16], age: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Sum each row's window: :func:`~stream.features.window.total`, row by row."""
+    place = np.arange(DAYS)
+    held = (place >= age[:, None]) & (place < age[:, None] + width)
+    sums: NDArray[np.int64] = np.where(held, buckets, 0).sum(axis=1, dtype=np.int64)
+    return sums
+
+
+def _days_since(since_ms: NDArray[np.int64], now_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    days = np.minimum(np.maximum((now_ms - since_ms) / DAY_MS, 0.0), MAX_AGE_DAYS)
+    return np.where(since_ms > 0, days, MAX_AGE_DAYS)

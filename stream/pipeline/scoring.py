@@ -1,22 +1,26 @@
 """Scoring: a record batch and its state in; features, scores, decisions and new state out."""
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.clock import DAY_MS, HOUR_MS
-from stream.features.catalogue import FEATURE_NAMES, SCHEMA
-from stream.features.customer import CustomerState, observe
-from stream.features.risk import NO_CUSTOMER_RISK, NO_TERMINAL_RISK, RiskRecord, customer_risk, terminal_risk
+from stream.features.catalogue import FEATURE_NAMES, SCHEMA, WIDTH
+from stream.features.cohort import observe_all
+from stream.features.customer import CUSTOMER_FEATURES, STATE
+from stream.features.packing import Rows, take
+from stream.features.risk import RISK, TERMINAL_FEATURES, customer_risks, terminal_risks
 from stream.features.words import say
 from stream.models.compiled import CompiledModel
 from stream.pipeline.decision import Asked, Decider
 from stream.pipeline.pending import LAYOUT, Pending
 from stream.records import Transaction
 
+_OF_CUSTOMER: Final = slice(2, 2 + len(CUSTOMER_FEATURES))
+_OF_TERMINAL: Final = slice(_OF_CUSTOMER.stop, _OF_CUSTOMER.stop + len(TERMINAL_FEATURES))
+_OF_RISK: Final = slice(_OF_TERMINAL.stop, WIDTH)
 REASONS: Final = 3
 """How many reasons an alert gives."""
 
@@ -29,18 +33,42 @@ class Served(NamedTuple):
     model: CompiledModel
 
 
+class Known(NamedTuple):
+    """What is known of some customers or terminals, side by side."""
+
+    places: dict[str, int]
+    """Where each one's row lies."""
+    rows: Rows
+    """Zeros for one of whom nothing is known."""
+
+    @classmethod
+    def nothing(cls, names: Iterable[str], dtype: np.dtype[Any]) -> "Known":
+        """Return rows of zeros for `names`."""
+        places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+        return cls(places, np.zeros(len(places), dtype))
+
+
 class BatchState(NamedTuple):
     """What the store knew of the batch's customers, terminals and transactions."""
 
-    customers: dict[str, CustomerState]
-    """By customer id. Those of scored transactions are changed in place, and new ones added: whoever calls
-    forgets them all when the commit fails."""
-    terminals: Mapping[str, RiskRecord]
-    customer_risks: Mapping[str, RiskRecord]
+    customers: Known
+    """States (``stream.features.customer.STATE``) of all customers of the batch; those of scored transactions
+    are changed in place: whoever calls forgets them all when the commit fails."""
+    customer_risks: Rows
+    """Their risk records (``stream.features.risk.RISK``), in the same places."""
+    terminals: Known
+    """Risk records of all terminals of the batch."""
     pending: Mapping[str, Pending]
     """By transaction id: transactions that were scored before, here or by an earlier owner."""
     done: frozenset[str] = frozenset()
     """Transactions whose effects are stored, by offset, even if their pending records have expired."""
+
+    @classmethod
+    def nothing(cls, transactions: Sequence[Transaction]) -> "BatchState":
+        """Return what is known when nobody in the batch was ever seen."""
+        customers = Known.nothing((one.customer_id for one in transactions), STATE)
+        terminals = Known.nothing((one.terminal_id for one in transactions), RISK)
+        return cls(customers, np.zeros(len(customers.places), RISK), terminals, {})
 
 
 class ScoredBatch(NamedTuple):
@@ -50,8 +78,8 @@ class ScoredBatch(NamedTuple):
     """Transaction id and what was decided, one for each transaction of the batch in its order."""
     new: dict[str, Pending]
     """Those among them that were not scored before, by transaction id."""
-    customers: dict[str, CustomerState]
-    """The states that changed, by customer id."""
+    changed: list[str]
+    """The customers whose states changed."""
 
 
 def score_batch(
@@ -87,42 +115,50 @@ def score_batch(
     Models see the features rounded to float32, as they are kept for learning.
     """
     fresh: dict[str, Transaction] = {}
-    rows: list[tuple[float, ...]] = []
-    changed: dict[str, CustomerState] = {}
-    for transaction in transactions:
-        if transaction.transaction_id in state.pending or transaction.transaction_id in fresh:
-            continue
-        fresh[transaction.transaction_id] = transaction
-        customer = state.customers.get(transaction.customer_id)
-        if transaction.transaction_id in state.done:
-            customer = deepcopy(customer) if customer is not None else CustomerState()
-        else:
-            if customer is None:
-                customer = state.customers[transaction.customer_id] = CustomerState()
-            changed[transaction.customer_id] = customer
-        rows.append(_row(transaction, customer, state))
-    features = np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURE_NAMES))
-    judged = _judge(list(fresh.values()), features, models, decider, state.done, now_ms)
+    for one in transactions:
+        if one.transaction_id not in state.pending:
+            fresh.setdefault(one.transaction_id, one)
+    to_score = list(fresh.values())
+    new = np.array([one.transaction_id not in state.done for one in to_score], np.bool_)
+    judged = _judge(to_score, _features(to_score, new, state), models, decider, new, now_ms)
     scored = dict(zip(fresh, judged, strict=True))
     answers = [
-        (t.transaction_id, state.pending.get(t.transaction_id) or scored[t.transaction_id])
-        for t in transactions
+        (one.transaction_id, state.pending.get(one.transaction_id) or scored[one.transaction_id])
+        for one in transactions
     ]
-    new = {name: pending for name, pending in scored.items() if name not in state.done}
-    return ScoredBatch(answers, new, changed)
+    if not new.all():
+        to_score = [one for one, is_new in zip(to_score, new.tolist(), strict=True) if is_new]
+        scored = {one.transaction_id: scored[one.transaction_id] for one in to_score}
+    return ScoredBatch(answers, scored, list(dict.fromkeys(one.customer_id for one in to_score)))
 
 
-def _row(transaction: Transaction, customer: CustomerState, state: BatchState) -> tuple[float, ...]:
-    time = transaction.event_time
-    terminal = state.terminals.get(transaction.terminal_id)
-    risk = state.customer_risks.get(transaction.customer_id)
-    return (
-        transaction.amount,
-        time % DAY_MS / HOUR_MS,
-        *observe(customer, transaction),
-        *(terminal_risk(terminal, time) if terminal is not None else NO_TERMINAL_RISK),
-        *(customer_risk(risk, time) if risk is not None else NO_CUSTOMER_RISK),
-    )
+def _features(
+    transactions: Sequence[Transaction], new: NDArray[np.bool_], state: BatchState
+) -> NDArray[np.float32]:
+    """Return the features in the order of the catalogue; what is new is part of its customer's past then."""
+    features = np.empty((len(transactions), WIDTH), np.float32)
+    if not transactions:
+        return features
+    times = np.array([one.event_time for one in transactions])
+    customers = [state.customers.places[one.customer_id] for one in transactions]
+    terminals = [state.terminals.places[one.terminal_id] for one in transactions]
+    features[:, 0] = [one.amount for one in transactions]
+    features[:, 1] = times % DAY_MS / HOUR_MS
+    rows = state.customers.rows
+    if new.all():
+        features[:, _OF_CUSTOMER] = observe_all(rows, customers, transactions)
+    else:
+        # What is stored holds those that are done: they are described by copies of it.
+        done = np.flatnonzero(~new).tolist()
+        copies = take(rows, [customers[n] for n in done])
+        features[done, _OF_CUSTOMER] = observe_all(copies, range(len(done)), [transactions[n] for n in done])
+        fresh = np.flatnonzero(new).tolist()
+        features[fresh, _OF_CUSTOMER] = observe_all(
+            rows, [customers[n] for n in fresh], [transactions[n] for n in fresh]
+        )
+    features[:, _OF_TERMINAL] = terminal_risks(take(state.terminals.rows, terminals), times)
+    features[:, _OF_RISK] = customer_risks(take(state.customer_risks, customers), times)
+    return features
 
 
 def _judge(
@@ -130,7 +166,7 @@ def _judge(
     features: NDArray[np.float32],
     models: Sequence[Served],
     decider: Decider,
-    done: frozenset[str],
+    new: NDArray[np.bool_],
     now_ms: int,
 ) -> list[Pending]:
     if not transactions:
@@ -144,7 +180,7 @@ def _judge(
         np.array([t.amount for t in transactions]),
         scores,
         versions,
-        np.array([t.transaction_id not in done for t in transactions]),
+        new,
     )
     thresholds = decider.thresholds(asked)
     alerts = np.flatnonzero(scores[:, 0] >= thresholds)

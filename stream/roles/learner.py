@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import isfinite, nan
 from typing import Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
-from stream.features.risk import RiskRecord, pack_risk, unpack_risk
+from stream.features.risk import RiskRecord, pack_risks, unpack_risks
 from stream.pipeline.learning import (
     MOST_VERDICTS,
     Joined,
@@ -423,8 +424,8 @@ class LearnerRole:
         found = self._waits.redis(self._store.find_risks, keys) if keys else {}
         terminals: dict[str, RiskRecord] = {}
         customers: dict[str, RiskRecord] = {}
-        for (kind, name), packed in found.items():
-            (terminals if kind == "terminal" else customers)[name] = unpack_risk(packed)
+        for (kind, name), record in zip(found, unpack_risks([*found.values()]), strict=True):
+            (terminals if kind == "terminal" else customers)[name] = record
         return self.learner.learn_batch(joined, terminals, customers, now_ms)
 
     def _look_at_offer(self, now_ms: int) -> tuple[Literal["admitted", "refused"] | None, list[ModelEvent]]:
@@ -446,8 +447,10 @@ class LearnerRole:
         return "admitted", events
 
     def _commit(self, outcome: Outcome) -> None:
-        risks: dict[RiskKey, bytes] = {("terminal", k): pack_risk(v) for k, v in outcome.terminals.items()}
-        risks |= {("customer", k): pack_risk(v) for k, v in outcome.customers.items()}
+        keys: list[RiskKey] = [("terminal", name) for name in outcome.terminals]
+        keys += [("customer", name) for name in outcome.customers]
+        records = chain(outcome.terminals.values(), outcome.customers.values())
+        risks = dict(zip(keys, pack_risks(records), strict=True))
         verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
         self._store_effects(risks, verdicts)
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -11,8 +11,9 @@ from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError, StateLostError
 from stream.features.catalogue import SCHEMA
-from stream.features.customer import CustomerState, pack_customer, unpack_customer
-from stream.features.risk import unpack_risk
+from stream.features.customer import pack_customers, unpack_customers
+from stream.features.packing import put, take
+from stream.features.risk import unpack_risk_rows
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
 from stream.pipeline.pending import Pending, pack_pending, score_record, unpack_pending
@@ -20,6 +21,7 @@ from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import DeadLetter, Decoded, Record, Transaction, decode_transactions, encode
 from stream.registry.snapshot import decode_roster, decode_snapshot
+from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits
 from stream.roles.resumption import Place, Resumption, resume
 from stream.settings import LostState, Settings
@@ -108,7 +110,7 @@ class _Partition:
     tenure: Tenure
     decider: Decider
     resumption: Resumption
-    cache: dict[str, CustomerState] = field(default_factory=dict)
+    cache: CustomerCache = field(default_factory=CustomerCache)
 
 
 class ScorerRole:
@@ -285,32 +287,30 @@ class ScorerRole:
 
     def _load(self, owned: _Partition, decoded: Decoded[Transaction], done: frozenset[str]) -> BatchState:
         transactions = decoded.records
-        customers = dict.fromkeys(t.customer_id for t in transactions)
-        terminals = dict.fromkeys(t.terminal_id for t in transactions)
-        keys: list[RiskKey] = [("terminal", name) for name in terminals]
-        keys += [("customer", name) for name in customers]
-        unknown = [name for name in customers if name not in owned.cache]
-        ids = [t.transaction_id for t in transactions]
+        state = BatchState.nothing(transactions)._replace(done=done)
+        customers, terminals = state.customers, state.terminals
+        names = list(customers.places)
+        cached = owned.cache.known(names)
+        unknown = [name for name, here in zip(names, cached, strict=True) if not here]
+        keys: list[RiskKey] = [("terminal", name) for name in terminals.places]
+        keys += [("customer", name) for name in names]
+        ids = [one.transaction_id for one in transactions]
         loaded: Loaded = self._waits.redis(self._store.load, owned.tenure.partition, unknown, keys, ids)
         if loaded.roster_revision != self._revision or not self.models:
             self._load_models(loaded.roster_revision)
-        # Taken out of the cache for the time of the batch: they go back, as newest, with the commit.
-        states = {name: owned.cache.pop(name) for name in customers if name in owned.cache}
-        states |= {name: unpack_customer(packed) for name, packed in loaded.customers.items()}
-        return BatchState(
-            states,
-            {
-                name: unpack_risk(packed)
-                for (kind, name), packed in loaded.risks.items()
-                if kind == "terminal"
-            },
-            {
-                name: unpack_risk(packed)
-                for (kind, name), packed in loaded.risks.items()
-                if kind == "customer"
-            },
-            {name: unpack_pending(packed) for name, packed in loaded.pending.items()},
-            done,
+        here = [place for place, is_here in enumerate(cached) if is_here]
+        put(customers.rows, here, owned.cache.get([names[place] for place in here]))
+        found = [customers.places[name] for name in loaded.customers]
+        put(customers.rows, found, unpack_customers([*loaded.customers.values()]))
+        risks = unpack_risk_rows([*loaded.risks.values()])
+        for kind, places, rows in (
+            ("terminal", terminals.places, terminals.rows),
+            ("customer", customers.places, state.customer_risks),
+        ):
+            own = [(n, places[name]) for n, (of, name) in enumerate(loaded.risks) if of == kind]
+            put(rows, [place for _, place in own], take(risks, [n for n, _ in own]))
+        return state._replace(
+            pending={name: unpack_pending(packed) for name, packed in loaded.pending.items()}
         )
 
     def _load_models(self, revision: int) -> None:
@@ -364,17 +364,15 @@ class ScorerRole:
         )
 
     def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
-        customers = {name: pack_customer(state) for name, state in scored.customers.items()}
+        places = state.customers.places
+        changed = take(state.customers.rows, [places[name] for name in scored.changed])
+        customers = dict(zip(scored.changed, pack_customers(changed), strict=True))
         pending = {name: pack_pending(record) for name, record in scored.new.items()}
         owned.tenure = self._waits.redis(
             self._store.commit, owned.tenure, watermark, customers, pending, owned.decider.pack()
         )
-        owned.cache |= state.customers
         share = self._policy.customer_cache // max(1, len(self._partitions))
-        excess = len(owned.cache) - share
-        if excess > 0:
-            for name in list(_first(owned.cache, excess)):
-                del owned.cache[name]
+        owned.cache.put(list(places), state.customers.rows, share)
 
     def _emit(self, due: "_Due") -> None:
         if due.answers or due.letters:
@@ -429,10 +427,6 @@ class _Emission:
                 yield Outgoing(self._topics.alerts, key, value)
         for letter in self._letters:
             yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
-
-
-def _first(cache: Mapping[str, CustomerState], count: int) -> list[str]:
-    return [name for name, _ in zip(cache, range(count), strict=False)]
 
 
 class _Stopwatch:

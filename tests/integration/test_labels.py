@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stream.features.risk import unpack_risk
+from stream.features.risk import unpack_risks
 from stream.pipeline.learning import Said, unpack_verdicts
 from stream.records import encode
 from stream.settings import Settings
@@ -72,6 +72,6 @@ def test_labels_are_joined_once_corrected_parked_and_given_up(
         assert process.metric("fraud_parked_labels") == 0
         # The correction is learnt once more, the repetition is not.
         assert process.metric("fraud_learned_total", model="ensemble-1") == 22
-        terminals = {name: unpack_risk(record) for name, record in pipeline.learner_keys("t").items()}
-        assert sum(sum(record.frauds) for record in terminals.values()) == 3
-        assert sum(sum(record.labels) for record in terminals.values()) == 21
+        terminals = unpack_risks([*pipeline.learner_keys("t").values()])
+        assert sum(sum(record.frauds) for record in terminals) == 3
+        assert sum(sum(record.labels) for record in terminals) == 21

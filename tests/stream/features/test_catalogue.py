@@ -36,9 +36,8 @@ def test_a_customer_and_terminal_never_seen_have_the_defaults(country: str | Non
         merchant_category=country,
         channel=country,
     )
-    batch = score_batch(
-        [transaction], BatchState({}, {}, {}, {}), [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0
-    )
+    state = BatchState.nothing([transaction])
+    batch = score_batch([transaction], state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
     values = dict(zip(FEATURE_NAMES, batch.new["t"].vector.tolist(), strict=True))
     for feature in CATALOGUE:
         if feature.default is not None:

@@ -1,32 +1,33 @@
 from math import isfinite
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.clock import DAY_MS
+from stream.errors import SnapshotError
+from stream.features.packing import Packing, Rows
 from stream.features.risk import (
     NO_CUSTOMER_RISK,
     NO_TERMINAL_RISK,
+    RISK,
     RISK_OF_CUSTOMER_FEATURES,
     TERMINAL_FEATURES,
     RiskRecord,
     correct_label,
     customer_risk,
+    customer_risks,
     learn_label,
-    pack_risk,
+    pack_risks,
     terminal_risk,
-    unpack_risk,
+    terminal_risks,
+    unpack_risk_rows,
+    unpack_risks,
 )
 from tests.stream.features.naive import JudgedLabel, naive_terminal_risk
 
 START = 19_700 * DAY_MS
-GOLDEN = bytes.fromhex(
-    "97cd4ce4dc001e010100000000000000000000000000000000000000000000000000000000dc001e0201000000000000"
-    "0000000000000000000000000000000000000000000000cf0000018bcfe56800cf0000018bda322000cd0fa0"
-)
-"""A record as versions stored it whose records ended with the last fraud's ratio."""
-
 times = st.integers(0, 120 * DAY_MS).map(lambda offset: START + offset)
 judged = st.builds(JudgedLabel, st.booleans(), times, times, st.floats(0, 100), st.booleans())
 
@@ -71,7 +72,7 @@ def test_every_feature_is_that_of_a_naive_recount(
         }
     )
     assert all(map(isfinite, (*seen.values(), *of_customer.values())))
-    assert len(pack_risk(record)) < 160
+    assert len(pack_risks([record])[0]) < 120
 
 
 def test_a_legitimate_transaction_ends_the_run() -> None:
@@ -117,15 +118,46 @@ def test_a_correction_moves_the_count_both_ways() -> None:
 def test_a_stored_record_is_the_exact_one() -> None:
     record = RiskRecord()
     learn(record, 3, fraud=True, ratio=1.234)
-    assert unpack_risk(pack_risk(record)) == record
+    assert unpack_risks(pack_risks([record])) == [record]
 
 
-def test_a_record_stored_by_a_version_before_is_read_and_goes_on() -> None:
-    record = unpack_risk(GOLDEN)
-    assert (record.frauds[:3], record.labels[:3], record.last_ratio) == ([1, 1, 0], [2, 1, 0], 4000)
-    assert (
-        dict(zip(TERMINAL_FEATURES, terminal_risk(record, START), strict=True))["terminal_recent_share"] == 0
-    )
+@given(st.lists(st.tuples(st.lists(judged, max_size=20), times), max_size=6))
+def test_many_are_described_as_one_by_one_to_the_last_bit(some: list[tuple[list[JudgedLabel], int]]) -> None:
+    records = []
+    for labels, _ in some:
+        records.append(RiskRecord())
+        for label in labels:
+            learn_label(records[-1], **label._asdict())
+    rows = unpack_risk_rows(pack_risks(records))
+    now = [one for _, one in some]
+    assert unpack_risks(pack_risks(records)) == records
+    assert terminal_risks(rows, np.array(now, np.int64)).tolist() == [
+        list(terminal_risk(record, time)) for record, time in zip(records, now, strict=True)
+    ]
+    assert customer_risks(rows, np.array(now, np.int64)).tolist() == [
+        list(customer_risk(record, time)) for record, time in zip(records, now, strict=True)
+    ]
+
+
+def test_a_row_of_zeros_says_what_no_record_says() -> None:
+    nothing: Rows = np.zeros(1, RISK)
+    assert terminal_risks(nothing, np.array([START])).tolist() == [list(NO_TERMINAL_RISK)]
+    assert customer_risks(nothing, np.array([START])).tolist() == [list(NO_CUSTOMER_RISK)]
+
+
+def test_a_days_labels_stop_where_their_count_would() -> None:
+    record = RiskRecord(frauds=[65_535] * 30, labels=[65_535] * 30, day=START // DAY_MS + 8)
     learn(record, 1, fraud=True)
-    assert known(record, 9)["terminal_recent_share"] == 1 / 2
-    assert unpack_risk(pack_risk(record)) == record
+    correct_label(record, is_fraud=True, label_time=START + 8 * DAY_MS)
+    assert (record.frauds[0], record.labels[0]) == (65_535, 65_535)
+    assert unpack_risks(pack_risks([record])) == [record]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("run_start", -1), ("last_fraud", -1), ("recent", 0), ("recent", 512), ("unused", 1)]
+)
+def test_a_record_that_contradicts_itself_is_refused(name: str, value: int) -> None:
+    rows = unpack_risk_rows(pack_risks([RiskRecord(), RiskRecord()]))
+    rows[name][1] = value
+    with pytest.raises(SnapshotError, match="contradicts itself"):
+        unpack_risk_rows(Packing("risk record", RISK, layout=2).pack(rows))

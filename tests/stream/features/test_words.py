@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from stream.clock import DAY_MS, HOUR_MS
 from stream.features.catalogue import CATALOGUE, FEATURE_NAMES
-from stream.features.customer import CustomerState
-from stream.features.risk import RiskRecord, learn_label
+from stream.features.risk import RiskRecord, learn_label, pack_risks, unpack_risk_rows
 from stream.features.words import say
 from stream.models.compiled import Constant
 from stream.pipeline.decision import ByThreshold
@@ -252,7 +251,8 @@ def test_whatever_comes_every_feature_reads_as_a_sentence_would(
         )
         for n, (offset, amount) in enumerate(bought)
     ]
-    state = BatchState({"c": CustomerState()}, {"m": record}, {"c": record}, {})
+    state = BatchState.nothing(transactions)
+    state.terminals.rows[:] = state.customer_risks[:] = unpack_risk_rows(pack_risks([record]))
     batch = score_batch(transactions, state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
     for pending in batch.new.values():
         row = dict(zip(FEATURE_NAMES, pending.vector.tolist(), strict=True))

@@ -1,18 +1,22 @@
+from collections.abc import Mapping
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream.features.catalogue import FEATURE_NAMES, RATIO, WIDTH
-from stream.features.customer import CustomerState, pack_customer
-from stream.features.risk import RiskRecord
+from stream.features.customer import STATE, pack_customers, unpack_customers
+from stream.features.risk import RiskRecord, pack_risks, unpack_risk_rows
 from stream.models.compiled import Constant, Linear
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider
+from stream.pipeline.pending import Pending
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.records import Transaction
 
 NOW = 1_700_000_000_000
+(NEW,) = pack_customers(np.zeros(1, STATE))
 CALM = Served("calm-1", 3, Constant(0.01))
 
 
@@ -35,17 +39,47 @@ def transaction(name: str, *, customer: str = "c1", amount: float = 10.0, minute
     )
 
 
-def empty() -> BatchState:
-    return BatchState({}, {}, {}, {})
+class Memory:
+    """What a store knows, and a cache remembers, from one batch to the next."""
+
+    def __init__(self) -> None:
+        self.customers: dict[str, bytes] = {}
+        """Packed states."""
+        self.terminal = self.customer = RiskRecord()
+        """What is known of every terminal, and of every customer."""
+
+    def of(self, transactions: list[Transaction]) -> BatchState:
+        state = BatchState.nothing(transactions)
+        for name, place in state.customers.places.items():
+            if name in self.customers:
+                state.customers.rows[place] = unpack_customers([self.customers[name]])[0]
+        terminal, customer = unpack_risk_rows(pack_risks([self.terminal, self.customer]))
+        state.terminals.rows[:] = terminal
+        state.customer_risks[:] = customer
+        return state
 
 
 def score(
     transactions: list[Transaction],
-    state: BatchState,
     *models: Served,
+    memory: Memory | None = None,
     decider: Decider = ByThreshold(0.5),  # noqa: B008 - it cannot change
+    pending: Mapping[str, Pending] | None = None,
+    done: frozenset[str] = frozenset(),
 ) -> ScoredBatch:
-    return score_batch(transactions, state, models or (CALM,), decider, NOW + 1)
+    memory = memory or Memory()
+    state = memory.of(transactions)._replace(pending=pending or {}, done=done)
+    scored = score_batch(transactions, state, models or (CALM,), decider, NOW + 1)
+    packed = pack_customers(state.customers.rows)
+    kept = memory.customers
+    changed = {name: packed[state.customers.places[name]] for name in scored.changed}
+    assert all(
+        packed[place] == kept.get(name, NEW)
+        for name, place in state.customers.places.items()
+        if name not in changed
+    )
+    memory.customers = kept | changed
+    return scored
 
 
 def feature(batch: ScoredBatch, name: str, transaction_id: str) -> float:
@@ -53,13 +87,13 @@ def feature(batch: ScoredBatch, name: str, transaction_id: str) -> float:
 
 
 def test_each_transaction_sees_those_before_it_in_the_batch() -> None:
-    batch = score([transaction("a"), transaction("b", minutes=1), transaction("c", customer="c2")], empty())
+    batch = score([transaction("a"), transaction("b", minutes=1), transaction("c", customer="c2")])
     counts = [feature(batch, "customer_count_1d", name) for name in "abc"]
     assert counts == [0, 1, 0]
 
 
 def test_the_champion_decides_and_every_challenger_scores_in_shadow() -> None:
-    batch = score([transaction("a")], empty(), CALM, ratio_model())
+    batch = score([transaction("a")], CALM, ratio_model())
     pending = batch.new["a"]
     assert pending.models == ("calm-1", "ratio-1")
     assert pending.scores[0] == 0.01
@@ -68,9 +102,9 @@ def test_the_champion_decides_and_every_challenger_scores_in_shadow() -> None:
 
 
 def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
-    state = empty()
-    score([transaction(f"t{n}", minutes=n) for n in range(20)], state)
-    batch = score([transaction("large", amount=50.0, minutes=30)], state, ratio_model())
+    memory = Memory()
+    score([transaction(f"t{n}", minutes=n) for n in range(20)], memory=memory)
+    batch = score([transaction("large", amount=50.0, minutes=30)], ratio_model(), memory=memory)
     assert batch.new["large"].decision == "alert"
     name, value, contribution, text = batch.new["large"].reasons[0]
     assert (name, value) == ("amount_ratio", 5.0)
@@ -79,7 +113,7 @@ def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
 
 
 def test_an_alert_of_a_model_without_an_opinion_gives_a_reason_too() -> None:
-    batch = score([transaction("a", amount=50.0)], empty(), Served("bold-1", 1, Constant(0.9)))
+    batch = score([transaction("a", amount=50.0)], Served("bold-1", 1, Constant(0.9)))
     assert batch.new["a"].decision == "alert"
     ((name, value, contribution, text),) = batch.new["a"].reasons
     assert (name, value, contribution) == ("amount", 50.0, 0.0)
@@ -90,7 +124,7 @@ def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least(
     weight = np.full(WIDTH, -0.5)
     weight[RATIO] = -0.1
     model = Linear(np.full(WIDTH, -1.0), np.ones(WIDTH), weight, 1_000.0)
-    batch = score([transaction("a")], empty(), Served("sure-1", 1, model))
+    batch = score([transaction("a")], Served("sure-1", 1, model))
     assert batch.new["a"].decision == "alert"
     (reason,) = batch.new["a"].reasons
     assert (
@@ -101,61 +135,67 @@ def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least(
 
 
 def test_an_answer_that_expired_and_is_an_alert_again_gives_its_reasons() -> None:
-    batch = score(
-        [transaction("old")], empty()._replace(done=frozenset({"old"})), Served("bold-1", 1, Constant(0.9))
-    )
+    batch = score([transaction("old")], Served("bold-1", 1, Constant(0.9)), done=frozenset({"old"}))
     assert batch.answers[0][1].reasons
 
 
 def test_each_transaction_keeps_the_threshold_that_it_was_decided_by() -> None:
     large, small = transaction("large", amount=1_000.0), transaction("small", amount=1.0)
-    batch = score([large, small], empty(), CALM, decider=ByCost(5.0, 1.0))
+    batch = score([large, small], decider=ByCost(5.0, 1.0))
     assert [(p.threshold, p.decision) for p in batch.new.values()] == [(0.005, "alert"), (2.0, "allow")]
     assert batch.new["large"].reasons
     assert not batch.new["small"].reasons
 
 
 def test_a_budget_counts_what_is_new_once() -> None:
-    ledger, state = Ledger(100, 0.3), empty()
-    first = score([transaction("a"), transaction("a"), transaction("b")], state, decider=ledger)
+    ledger = Ledger(100, 0.3)
+    first = score([transaction("a"), transaction("a"), transaction("b")], decider=ledger)
     counted = ledger.pack()
-    again = state._replace(pending=first.new)
-    score([transaction("a"), transaction("b")], again, decider=ledger)
-    score([transaction("a")], state._replace(done=frozenset({"a"})), decider=ledger)
+    score([transaction("a"), transaction("b")], pending=first.new, decider=ledger)
+    score([transaction("a")], done=frozenset({"a"}), decider=ledger)
     assert ledger.pack() == counted
     alike = Ledger(100, 0.3)
-    score([transaction("a"), transaction("b")], empty(), decider=alike)
+    score([transaction("a"), transaction("b")], decider=alike)
     assert alike.pack() == counted
 
 
 def test_a_transaction_that_was_scored_before_gets_its_first_answer_and_changes_nothing() -> None:
-    state = empty()
-    first = score([transaction("a")], state)
-    stored = pack_customer(state.customers["c1"])
-    again = score([transaction("a")], state._replace(pending=first.new), ratio_model())
+    memory = Memory()
+    first = score([transaction("a")], memory=memory)
+    again = score([transaction("a")], ratio_model(), memory=memory, pending=first.new)
     assert again.answers == first.answers
     assert not again.new
-    assert not again.customers
-    assert pack_customer(state.customers["c1"]) == stored
+    assert not again.changed
 
 
 def test_a_transaction_twice_in_a_batch_counts_once() -> None:
-    once = score([transaction("a"), transaction("b", minutes=5)], empty())
-    twice = score([transaction("a"), transaction("a"), transaction("b", minutes=5)], empty())
+    memories = Memory(), Memory()
+    once = score([transaction("a"), transaction("b", minutes=5)], memory=memories[0])
+    again = transaction("a", customer="c2", amount=99.0)
+    twice = score([transaction("a"), again, transaction("b", minutes=5)], memory=memories[1])
     assert [name for name, _ in twice.answers] == ["a", "a", "b"]
     assert twice.new == once.new
-    assert twice.customers == once.customers
+    assert memories[0].customers == memories[1].customers
 
 
 def test_one_that_is_done_but_not_pending_any_more_is_answered_and_changes_nothing() -> None:
-    state = empty()
-    score([transaction("before")], state)
-    stored = pack_customer(state.customers["c1"])
-    batch = score([transaction("old", minutes=1)], state._replace(done=frozenset({"old"})))
+    memory = Memory()
+    score([transaction("before")], memory=memory)
+    batch = score([transaction("old", minutes=1)], memory=memory, done=frozenset({"old"}))
     assert [name for name, _ in batch.answers] == ["old"]
     assert not batch.new
-    assert not batch.customers
-    assert pack_customer(state.customers["c1"]) == stored
+    assert not batch.changed
+
+
+def test_one_that_is_done_is_described_by_what_is_stored_and_one_after_it_too() -> None:
+    memory = Memory()
+    score([transaction("old"), transaction("before", minutes=1)], memory=memory)
+    again, fresh = transaction("old"), transaction("fresh", minutes=2)
+    both = score([again, again, fresh], memory=memory, done=frozenset({"old"}))
+    assert [name for name, _ in both.answers] == ["old", "old", "fresh"]
+    assert both.changed == ["c1"]
+    counts = FEATURE_NAMES.index("customer_count_1d")
+    assert [pending.vector[counts] for _, pending in both.answers] == [2, 2, 2]
 
 
 def test_what_is_known_of_terminal_and_customer_is_among_the_features() -> None:
@@ -163,7 +203,9 @@ def test_what_is_known_of_terminal_and_customer_is_among_the_features() -> None:
     terminal.frauds[0] = terminal.labels[0] = 2
     customer = RiskRecord(day=NOW // 86_400_000, last_fraud=NOW - 2 * 86_400_000)
     customer.frauds[3] = 1
-    batch = score([transaction("a")], BatchState({}, {"m1": terminal}, {"c1": customer}, {}))
+    memory = Memory()
+    memory.terminal, memory.customer = terminal, customer
+    batch = score([transaction("a")], memory=memory)
     assert feature(batch, "terminal_fraud_run", "a") == 2
     assert feature(batch, "terminal_frauds_7d", "a") == 2
     assert feature(batch, "customer_frauds_30d", "a") == 1
@@ -179,17 +221,18 @@ def test_how_a_stream_is_cut_into_batches_changes_nothing(cuts: list[int], seed:
         )
         for n in range(sum(cuts))
     ]
-    whole, state = score(stream, empty(), ratio_model(), CALM), empty()
+    memories = Memory(), Memory()
+    whole = score(stream, ratio_model(), CALM, memory=memories[0])
     pieces, start = {}, 0
     for size in cuts:
-        pieces.update(score(stream[start : start + size], state, ratio_model(), CALM).new)
+        pieces.update(score(stream[start : start + size], ratio_model(), CALM, memory=memories[1]).new)
         start += size
     assert pieces == whole.new
-    assert state.customers == whole.customers
+    assert memories[0].customers == memories[1].customers
 
 
 def test_an_empty_batch_is_no_trouble() -> None:
-    assert score([], empty()) == ScoredBatch([], {}, {})
+    assert score([]) == ScoredBatch([], {}, [])
 
 
 def matrix(batch: ScoredBatch) -> NDArray[np.float32]:
@@ -204,11 +247,4 @@ def test_features_are_finite_whatever_comes() -> None:
         transaction("d", minutes=-10_000_000),
         transaction("e", minutes=10_000_000),
     ]
-    assert np.isfinite(matrix(score(extremes, empty()))).all()
-
-
-def test_states_of_customers_that_did_nothing_are_left_alone() -> None:
-    bystander = CustomerState()
-    batch = score([transaction("a")], BatchState({"c9": bystander}, {}, {}, {}))
-    assert set(batch.customers) == {"c1"}
-    assert bystander == CustomerState()
+    assert np.isfinite(matrix(score(extremes))).all()
