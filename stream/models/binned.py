@@ -91,13 +91,10 @@ class Binned:
 
     def predict(self, x: Floats) -> Floats:
         """See :class:`~stream.models.compiled.CompiledModel`."""
-        # Added up feature by feature: each row's sum in one order, whatever the batch.
-        log_odds = np.full(len(x), self.intercept)
-        placed = self._bins.place_all(x)
-        for feature, bins in enumerate(placed):
-            log_odds += self.weight.take(self._start[feature] + bins)
-        for cells in self._cells(placed):
-            log_odds += self.cross_weight.take(cells)
+        mains, crosses = self._weights(x)
+        # Added up one after the other: each row's sum in one order, whatever the batch.
+        start = np.full((1, len(x)), self.intercept)
+        log_odds = np.add.accumulate(np.concatenate([start, mains, crosses]))[-1]
         share = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
         return corrected(share, self.negative_rate)
 
@@ -140,25 +137,22 @@ class Binned:
             negative_rate=parts.number("negative_rate", low=np.finfo(float).tiny, high=1.0),
         )
 
-    def _cells(self, placed: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-        """Return where each cross's weight of each row lies."""
-        return [
-            start + placed[one] * width + placed[other]
-            for one, other, start, width in zip(
-                self.first, self.second, self._cross_start, self._width, strict=True
-            )
-        ]
+    def _weights(self, x: Floats) -> tuple[Floats, Floats]:
+        """Return what each row's bins and cells weigh; (features, n) and (crosses, n)."""
+        placed = self._bins.place_all(x)
+        cells = placed[self.first] * self._width[:, None]
+        cells += placed[self.second]
+        cells += self._cross_start[:, None]
+        placed += self._start[:, None]
+        return self.weight.take(placed), self.cross_weight.take(cells)
 
     def _pushes(self, x: Floats) -> Floats:
-        placed = self._bins.place_all(x)
-        pushes = np.empty(x.shape)
-        for feature, bins in enumerate(placed):
-            pushes[:, feature] = self.weight.take(self._start[feature] + bins)
-        for one, other, cells in zip(self.first, self.second, self._cells(placed), strict=True):
-            half = 0.5 * self.cross_weight.take(cells)
-            pushes[:, one] += half
-            pushes[:, other] += half
-        return pushes
+        pushes, crosses = self._weights(x)
+        crosses *= 0.5
+        for one, other, half in zip(self.first, self.second, crosses, strict=True):
+            pushes[one] += half
+            pushes[other] += half
+        return np.ascontiguousarray(pushes.T)  # in which order numpy sums over a row depends on how it lies
 
 
 class BinnedLogisticRegression(RowClassifier):

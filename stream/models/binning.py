@@ -64,10 +64,12 @@ class Bins:
 
     def place_all(self, x: Floats) -> NDArray[np.intp]:
         """Return each value's bin; (n, features) to (features, n)."""
-        placed = np.empty((x.shape[1], len(x)), dtype=np.intp)
+        values = np.ascontiguousarray(x.T)
+        placed = np.empty(values.shape, dtype=np.intp)
         for column, edges in enumerate(self.edges):
-            values = x[:, column]
-            placed[column] = np.where(np.isnan(values), MISSING, 1 + np.searchsorted(edges, values))
+            placed[column] = edges.searchsorted(values[column])
+        placed += 1
+        placed[np.isnan(values)] = MISSING
         return placed
 
     def within(self, feature: int, older: "Bins") -> NDArray[np.intp]:
