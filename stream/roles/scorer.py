@@ -1,4 +1,8 @@
-"""The scorer's role: load, compute, commit, emit, for one record batch at a time."""
+"""The scorer's role: load, compute, commit, emit, for one record batch at a time.
+
+What was committed may be emitted while the next batch is worked on: after a crash in between, both come again
+and are answered from their pending records.
+"""
 
 import logging
 import time
@@ -209,7 +213,14 @@ class ScorerRole:
         self._partitions.pop(partition, None)
 
     def handle(self, batch: Sequence[Record]) -> ScorerReport:
-        """Score a record batch of one partition: when this returns, it may be acknowledged.
+        """Score a record batch of one partition, and emit: when this returns, it may be acknowledged.
+
+        Raises as :meth:`score` does.
+        """
+        return self.emit(self.score(batch))
+
+    def score(self, batch: Sequence[Record]) -> "Committed":
+        """Score a record batch of one partition and store its effects.
 
         Raises
         ------
@@ -249,9 +260,7 @@ class ScorerRole:
             due = due.beyond(answered, decoded)
             again = _ids_before(answered, decoded)
             pendings = {name: one for name, one in pendings.items() if name not in again}
-        self._emit(due)
-        watch.lap("emit")
-        return ScorerReport(
+        report = ScorerReport(
             number,
             len(batch),
             pendings,
@@ -265,6 +274,24 @@ class ScorerRole:
             owned.decider.spent,
             watch.laps,
         )
+        return Committed(report, due)
+
+    def emit(self, committed: "Committed") -> ScorerReport:
+        """Emit what a batch led to, in the order of the batches: when this returns, it may be acknowledged.
+
+        May be called from another thread than :meth:`score`.
+
+        Raises
+        ------
+        StoppedError
+            The process is to stop; the batch will come again.
+        """
+        watch = _Stopwatch()
+        report, due = committed
+        if due.answers or due.letters:
+            self._waits.kafka(self._emitter.emit, _Emission(self._topics, due))
+        watch.lap("emit")
+        return report._replace(stages=report.stages | watch.laps)
 
     def _check_gap(self, first: Record, owned: _Partition) -> int:
         stored, answered = owned.tenure.watermark + 1, owned.resumption.answered
@@ -374,10 +401,6 @@ class ScorerRole:
         share = self._policy.customer_cache // max(1, len(self._partitions))
         owned.cache.put(list(places), state.customers.rows, share)
 
-    def _emit(self, due: "_Due") -> None:
-        if due.answers or due.letters:
-            self._waits.kafka(self._emitter.emit, _Emission(self._topics, due))
-
     @contextmanager
     def _revoking(self, number: int) -> Iterator[None]:
         try:
@@ -408,6 +431,13 @@ def _ids_before(answered: int, decoded: Decoded[Transaction]) -> frozenset[str]:
         for one, place in zip(decoded.records, decoded.places, strict=True)
         if place.offset < answered
     )
+
+
+class Committed(NamedTuple):
+    """A batch whose effects are stored, and that is still to be emitted."""
+
+    report: ScorerReport
+    due: _Due
 
 
 class _Emission:

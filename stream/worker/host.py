@@ -45,7 +45,9 @@ T = TypeVar("T")
 class Host(ABC):
     """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
 
-    The event loop stays free for heartbeats and health; a role stays plain, blocking code.
+    The event loop stays free for heartbeats and health; a role stays plain, blocking code. What remains of a
+    batch once its effects are stored, such as waiting for the broker, is done in a second thread, in the same
+    order, while the next batch is at work; only then is it acknowledged.
     """
 
     slow_seconds: float = SLOW_SECONDS
@@ -60,7 +62,7 @@ class Host(ABC):
         self.topics = TopicNames.of(settings)
         self.fatal: BaseException | None = None
         self.stopping = threading.Event()
-        self.waiting_for: InfrastructureError | None = None
+        self._waiting_for: dict[str, InfrastructureError] = {}
         secret = settings.signing_key
         self.signing_key = secret.get_secret_value().encode() if secret else None
         self.store = RedisStore(
@@ -83,6 +85,10 @@ class Host(ABC):
             start_offset=self.start_offset,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._second = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-conclude")
+        self._conclusion: asyncio.Task[None] | None = None
+        """Of the batch before the one at work."""
+        self._concluding: float | None = None
         self._turn = asyncio.Lock()
         self._assigned = asyncio.Event()
         self._held: list[int] = []
@@ -101,7 +107,11 @@ class Host(ABC):
 
     @abstractmethod
     def handle(self, batch: Sequence[Record]) -> Any:
-        """Do the role's work on a batch and return its report; runs in the role's thread."""
+        """Do the role's work on a batch and store its effects; runs in the role's thread."""
+
+    def conclude(self, outcome: Any) -> Any:
+        """Do what remains of a batch, given what `handle` returned, and return its report; runs beside it."""
+        return outcome
 
     @abstractmethod
     def observe(self, report: Any) -> None:
@@ -136,9 +146,10 @@ class Host(ABC):
                 if self.stopping.is_set() or self.fatal is not None or overtaken(event):
                     continue  # never acknowledged: it comes again, here or elsewhere
                 try:
-                    report = await self.run(self.handle, event.value)
-                    acknowledge(event)
-                    self.observe(report)
+                    outcome = await self.run(self.handle, event.value)
+                    await self._concluded()
+                    if self.fatal is None and not self._gave_up:
+                        self._conclusion = asyncio.create_task(self._conclude(event, outcome))
                 except FencedError as error:
                     self._on_fenced(error)
                 except StoppedError as error:
@@ -148,6 +159,30 @@ class Host(ABC):
                     raise
                 except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
                     await self.die(error)
+
+    async def _conclude(self, event: Any, outcome: Any) -> None:
+        """Do what remains of a batch, then acknowledge it."""
+        loop = asyncio.get_running_loop()
+        self._concluding = loop.time()
+        try:
+            report = await loop.run_in_executor(self._second, self.conclude, outcome)
+            acknowledge(event)
+            self.observe(report)
+        except StoppedError as error:
+            self._give_up(error)
+        except asyncio.CancelledError:
+            self._gave_up = True
+            raise
+        except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
+            await self.die(error)
+        finally:
+            self._concluding = None
+
+    async def _concluded(self) -> None:
+        """Wait until nothing remains of the batch before."""
+        if self._conclusion is not None:
+            await asyncio.wait([self._conclusion])
+            self._conclusion = None
 
     async def die(self, error: BaseException) -> None:
         """End the process: its supervisor starts it again, and what was not acknowledged comes again."""
@@ -163,8 +198,8 @@ class Host(ABC):
             return [f"{self.name}: {self.fatal}"]
         if self.waiting_for is not None:
             return [f"{self.name} waits: {self.waiting_for}"]
-        if self._began is not None:
-            seconds = asyncio.get_running_loop().time() - self._began
+        if self.at_work_since is not None:
+            seconds = asyncio.get_running_loop().time() - self.at_work_since
             if seconds > self.slow_seconds:
                 return [f"{self.name}: at work on one batch for {seconds:.0f} s; is Kafka away?"]
         if not self._assigned.is_set():
@@ -177,8 +212,13 @@ class Host(ABC):
 
     @property
     def at_work_since(self) -> float | None:
-        """When the role's thread took up what it works on, by the loop's clock; None while it is idle."""
-        return self._began
+        """When the role took up what it has worked on for longest, by the loop's clock; None while idle."""
+        return min((since for since in (self._began, self._concluding) if since is not None), default=None)
+
+    @property
+    def waiting_for(self) -> InfrastructureError | None:
+        """Why the role waits for a service; None when it does not."""
+        return next(iter(self._waiting_for.copy().values()), None)
 
     @property
     def excused(self) -> bool:
@@ -233,6 +273,7 @@ class Host(ABC):
     def close(self) -> None:
         """Let go of connections and the thread."""
         self._thread.shutdown(wait=False)
+        self._second.shutdown(wait=False)
         self.emitter.close()
         self.input_log.close()
         self._scorers_log.close()
@@ -254,11 +295,12 @@ class Host(ABC):
     def _on_wait(self, service: str, error: InfrastructureError | None) -> None:
         if error is None:
             _log.info("%s goes on: %s answers", self.name, service)
+            self._waiting_for.pop(service, None)
         else:
-            if self.waiting_for is None:
+            if service not in self._waiting_for:
                 _log.warning("%s waits: %s", self.name, error)
+            self._waiting_for[service] = error
             self.metrics.infrastructure_errors.labels(service).inc()
-        self.waiting_for = error
         self.metrics.waiting.labels(service).set(error is not None)
 
     def _give_up(self, error: StoppedError) -> None:
@@ -336,8 +378,13 @@ class Host(ABC):
 
     async def _take_turn(self, seconds: float) -> bool:
         """Wait until no batch is in hand, and keep others from beginning; False when time was up before."""
+        held = False
         try:
             async with asyncio.timeout(seconds):
-                return await self._turn.acquire()
+                held = await self._turn.acquire()
+                await self._concluded()
+                return True
         except TimeoutError:
+            if held:
+                self._turn.release()
             return False

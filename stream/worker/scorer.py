@@ -7,7 +7,7 @@ from stream.adapters.record_batches import batch_topic
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.records import Record
-from stream.roles.scorer import ScorerPolicy, ScorerReport, ScorerRole
+from stream.roles.scorer import Committed, ScorerPolicy, ScorerReport, ScorerRole
 from stream.settings import Settings
 from stream.worker.host import Host
 
@@ -50,9 +50,13 @@ class ScorerHost(Host):
         """Notice lost state also without transactions."""
         self.role.verify()
 
-    def handle(self, batch: Sequence[Record]) -> ScorerReport:
-        """Score a batch."""
-        return self.role.handle(batch)
+    def handle(self, batch: Sequence[Record]) -> Committed:
+        """Score a batch, and store its effects."""
+        return self.role.score(batch)
+
+    def conclude(self, outcome: Committed) -> ScorerReport:
+        """Emit a batch's scores."""
+        return self.role.emit(outcome)
 
     def observe(self, report: ScorerReport) -> None:
         """Put a batch's report into the metrics."""

@@ -1,7 +1,8 @@
 """A worker with a fault built in: `python -m tests.services.stalling_worker KIND` stalls amid its work.
 
 KIND is `fetcher` (asks the broker for nothing more), `agent` (its coroutine is gone), `thread` (a batch that
-does not end) or `loop` (the event loop is blocked); each comes after the first batch.
+does not end), `emitter` (nor does its emission) or `loop` (the event loop is blocked); each comes after the
+first batch.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ _BLOCKED_SECONDS = 4.0
 _fetch = RecordBatchConsumer._wait_next_records
 _handle = ScorerHost.handle
 _beat = Host.beat
+_conclude = ScorerHost.conclude
 _begun = threading.Event()
+_emitted = threading.Event()
 
 
 def _handled(self: ScorerHost, batch: Sequence[Record]) -> Any:
@@ -31,6 +34,13 @@ def _handled(self: ScorerHost, batch: Sequence[Record]) -> Any:
         threading.Event().wait()
     _begun.set()
     return _handle(self, batch)
+
+
+def _concluded(self: ScorerHost, outcome: Any) -> Any:
+    if _emitted.is_set() and sys.argv[1] == "emitter":
+        threading.Event().wait()
+    _emitted.set()
+    return _conclude(self, outcome)
 
 
 async def _fetched(self: RecordBatchConsumer, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
@@ -64,6 +74,7 @@ _consume = Host.consume
 
 if __name__ == "__main__":
     ScorerHost.handle = _handled  # type: ignore[method-assign]
+    ScorerHost.conclude = _concluded  # type: ignore[method-assign]
     RecordBatchConsumer._wait_next_records = _fetched
     Host.beat = _beaten  # type: ignore[method-assign]
     if sys.argv[1] == "agent":

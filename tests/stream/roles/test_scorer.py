@@ -130,6 +130,34 @@ def test_redelivered_records_are_answered_with_the_same_bytes(world: World) -> N
     assert world.scores()[10:16] == first[4:10]
 
 
+def test_a_batch_may_be_scored_while_the_one_before_it_is_emitted(world: World) -> None:
+    scorer = world.scorer(0)
+    committed = [scorer.score(batch(0, 10)), scorer.score(batch(10, 20))]
+    assert not world.scores()
+    reports = [scorer.emit(one) for one in committed]
+    assert [len(report.pendings) for report in reports] == [10, 10]
+
+    undisturbed = World()
+    role = undisturbed.scorer(0)
+    assert [role.handle(batch(0, 10)).alerts, role.handle(batch(10, 20)).alerts] == [
+        r.alerts for r in reports
+    ]
+    assert world.scores() == undisturbed.scores()
+
+
+def test_a_crash_with_one_batch_committed_and_another_being_emitted_loses_nothing(world: World) -> None:
+    scorer = world.scorer(0)
+    scorer.score(batch(0, 10))
+    scorer.score(batch(10, 20))
+    heir = world.scorer(0)
+    assert heir.handle(batch(0, 20)).redelivered == 20
+
+    undisturbed = World()
+    undisturbed.scorer(0).handle(batch(0, 20))
+    assert world.scores() == undisturbed.scores()
+    assert world.customers() == undisturbed.customers()
+
+
 def test_a_crash_after_the_commit_loses_nothing_and_counts_nothing_twice(world: World) -> None:
     class Broken:
         def emit(self, _records: object) -> None:
