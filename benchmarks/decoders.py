@@ -3,6 +3,7 @@
 Each target takes any bytes at all. What escapes it is a finding.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from stream.features.risk import (
 from stream.models.compiled import Constant
 from stream.pipeline.budget import Ledger
 from stream.pipeline.learning import Said, pack_verdicts, unpack_verdicts
+from stream.pipeline.lineup import NAME_BYTES, lineup_name, pack_lineup, unpack_lineup
 from stream.pipeline.pending import LAYOUT, Pending, pack_pending, score_record, unpack_pending
 from stream.records import (
     Alert,
@@ -66,6 +68,13 @@ _PENDING: Final = Pending(
     *(LAYOUT, SCHEMA, np.zeros(WIDTH, dtype="<f4").tobytes(), ("ensemble-1", "logistic-1"), (0.75, 0.25)),
     *(7, 0.5, NOW, 12.5, "c1", "m1", NOW, (("amount", 12.5, 1.5, "12.50, usually 3"),)),
 )
+_QUIET: Final = msgspec.structs.replace(
+    _PENDING,
+    features=np.array([12.5, *(7.0, 0.3) * ((WIDTH - 1) // 2), 1.0], dtype="<f4").tobytes(),
+    threshold=0.9,
+    reasons=(),
+)
+_LINEUPS: Final = {lineup_name(_PENDING.lineup).hex(): _PENDING.lineup}
 
 
 class Target(NamedTuple):
@@ -107,9 +116,18 @@ def feed_redrive(data: bytes) -> None:
 def feed_pending(data: bytes) -> None:
     """Open a pending record, and answer from it."""
     with suppress(SnapshotError):
-        pending = unpack_pending(data)
-        assert len(pending.vector) * 4 == len(pending.features)
+        pending = unpack_pending(data, _LINEUPS)
+        assert len(pending.vector) == pending.lineup.width
         encode(score_record("t1", pending))
+
+
+def feed_lineup(data: bytes) -> None:
+    """Open a lineup, under a name that is not its own and under its own."""
+    for name in (b"another", hashlib.sha256(data).digest()[:NAME_BYTES]):
+        with suppress(SnapshotError):
+            lineup = unpack_lineup(name, data)
+            assert 4 * lineup.width == len(lineup.usual)
+            assert lineup_name(lineup)
 
 
 def feed_customer(data: bytes) -> None:
@@ -207,7 +225,8 @@ def _targets() -> dict[str, Target]:
         "label": Target(feed_label, (encode(_LABEL),)),
         "outputs": Target(feed_outputs, (encode(answer), encode(letter), encode(_LABEL))),
         "redrive": Target(feed_redrive, (encode(letter), encode(_TRANSACTION))),
-        "pending": Target(feed_pending, (pack_pending(_PENDING),)),
+        "pending": Target(feed_pending, (pack_pending(_PENDING), pack_pending(_QUIET))),
+        "lineup": Target(feed_lineup, (pack_lineup(_PENDING.lineup),)),
         "customer": Target(feed_customer, tuple(pack_customers(np.array([state.row()], STATE)))),
         "risk": Target(feed_risk, tuple(pack_risks([RiskRecord()]))),
         "verdicts": Target(feed_verdicts, (pack_verdicts((Said(1, True), Said(2, False))),)),

@@ -69,6 +69,7 @@ class ScorerStore(Protocol):
         customers: Mapping[str, bytes],
         pending: Mapping[str, bytes],
         ledger: bytes = b"",
+        lineups: Mapping[str, bytes] | None = None,
     ) -> Tenure:
         """Write a batch's effects and its new `watermark` in one atomic step; all of it or nothing.
 
@@ -86,6 +87,8 @@ class ScorerStore(Protocol):
             New values by customer id and by transaction id.
         ledger
             New account of the alert budget; empty to leave what is stored.
+        lineups
+            Those that the pending records name, by name. They are kept for ever, and never changed.
 
         Returns
         -------
@@ -99,6 +102,10 @@ class ScorerStore(Protocol):
         StateLostError
             The stored watermark is before the one of `tenure`, or the token is gone.
         """
+        ...
+
+    def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
+        """Find all lineups that were ever committed in these partitions, by name."""
         ...
 
     def roster(self) -> bytes | None:
@@ -122,6 +129,10 @@ class LearnerStore(Protocol):
 
     def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
         """Find pending records by transaction id, whichever of the `partitions` holds them."""
+        ...
+
+    def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
+        """Find all lineups that were ever committed in these partitions, by name."""
         ...
 
     def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
@@ -218,6 +229,10 @@ class FitterStore(Protocol):
 
     def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
         """Find pending records by transaction id, whichever of the `partitions` holds them."""
+        ...
+
+    def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
+        """Find all lineups that were ever committed in these partitions, by name."""
         ...
 
     def offer(self, token: Token, snapshot: bytes) -> int:

@@ -76,7 +76,8 @@ def compare(deployment: Deployment) -> Comparison:
     with Pipeline(settings) as pipeline:
         found: Counter[str] = Counter()
         scored = score(settings, _counted(read_log(broker, topics.transactions), found))
-        learnt = learn(settings, _counted(read_log(broker, topics.labels), found), pipeline.pendings())
+        labels = _counted(read_log(broker, topics.labels), found)
+        learnt = learn(settings, labels, pipeline.pendings(), pipeline.lineups())
         answers = _read_answers(read_log(broker, topics.scores), scored)
         alerted = {_decode(record).transaction_id for record in read_log(broker, topics.alerts)}
         letters = [
@@ -86,7 +87,7 @@ def compare(deployment: Deployment) -> Comparison:
         dead = scored.dead | learnt.dead
         whole = _whole_letters(broker, letters)
         ended = decode_checkpoint(pipeline.learner_keys("k")["0"], None, SCHEMA).learner
-        verdicts = pipeline.learner_keys("v")
+        verdicts = pipeline.verdicts()
         risks = {("terminal", name): record for name, record in pipeline.learner_keys("t").items()} | {
             ("customer", name): record for name, record in pipeline.learner_keys("c").items()
         }

@@ -117,7 +117,12 @@ def score(settings: Settings, transactions: Iterable[Record]) -> Scored:
     return scored._replace(duplicates=duplicates)
 
 
-def learn(settings: Settings, labels: Iterable[Record], pending: Mapping[str, bytes]) -> Learnt:
+def learn(
+    settings: Settings,
+    labels: Iterable[Record],
+    pending: Mapping[str, bytes],
+    lineups: Mapping[str, bytes],
+) -> Learnt:
     """Learn from every label in order, joined with what each transaction really was answered.
 
     Parameters
@@ -129,10 +134,12 @@ def learn(settings: Settings, labels: Iterable[Record], pending: Mapping[str, by
     pending
         The disturbed run's records. Which snapshot a transaction was scored with is a matter of when, and
         what a learner makes of its labels depends on those scores; here both learners are shown the same.
+    lineups
+        Those that the records name.
     """
     alone = settings.model_copy(update={"partitions": 1, "label_grace_seconds": 0})
     store = InMemoryStore()
-    store.commit(store.take_partition(0), 0, {}, pending)
+    store.commit(store.take_partition(0), 0, {}, pending, lineups=lineups)
     emitter = InMemoryEmitter()
     role = LearnerRole(
         store, emitter, TopicNames.of(settings), wall_clock, LearnerPolicy.of(alone), None, _waits()

@@ -114,6 +114,7 @@ class InMemoryStore:
         customers: Mapping[str, bytes],
         pending: Mapping[str, bytes],
         ledger: bytes = b"",
+        lineups: Mapping[str, bytes] | None = None,
     ) -> Tenure:
         """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
         with self._lock:
@@ -131,9 +132,19 @@ class InMemoryStore:
             now = self._clock()
             mine.customers.put(customers, now)
             mine.pending.put(pending, now)
+            mine.lineups |= lineups or {}
             mine.watermark = committed.watermark
             mine.ledger = ledger or mine.ledger
             return committed
+
+    def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
+        """Find the lineups of these partitions; see :class:`~stream.ports.ScorerStore`."""
+        with self._lock:
+            return {
+                name: lineup
+                for partition in partitions
+                for name, lineup in self._partition(partition).lineups.items()
+            }
 
     def roster(self) -> bytes | None:
         """Read the roster of active models; None before the first."""
@@ -318,6 +329,7 @@ class _Partition:
         self.token = 0
         self.watermark = -1
         self.ledger = b""
+        self.lineups: dict[str, bytes] = {}
         self.customers: _Shelf[str] = _Shelf(state_ttl)
         self.pending: _Shelf[str] = _Shelf(pending_ttl)
 

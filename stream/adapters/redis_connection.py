@@ -1,7 +1,7 @@
 """A connection to one Redis: pooled, with time limits, and with one kind of error."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.retry import Retry
 
@@ -86,9 +87,39 @@ class RedisConnection:
         with self.doing(what):
             return script(keys=keys, args=args)
 
-    def script(self, name: str) -> Script:
-        """Return a script from a file of this package. Nothing is sent yet."""
-        return self._client.register_script(files(__package__).joinpath(name).read_text("utf-8"))
+    def read(self, what: str, script: Script, queue: Callable[[Pipeline], object]) -> list[Any]:
+        """Read much in one round trip, without a transaction around it.
+
+        Parameters
+        ----------
+        what
+            The errand, as the error will name it.
+        script
+            That :meth:`script` returned and that `queue` may call by its hash, as long as it only reads: one
+            that Redis has forgotten is sent again, and then everything is asked for once more.
+        queue
+            Puts the commands into a pipeline.
+
+        Raises
+        ------
+        InfrastructureError
+            Redis is away, slow, full or refusing.
+        """
+        with self.doing(what) as client:
+            for _ in range(_TRIES):
+                with client.pipeline(transaction=False) as pipe:
+                    queue(pipe)
+                    try:
+                        return pipe.execute()
+                    except exceptions.NoScriptError as error:
+                        forgotten = error
+                client.script_load(script.script)
+            raise forgotten
+
+    def script(self, *names: str) -> Script:
+        """Return a script from files of this package, one after the other. Nothing is sent yet."""
+        parts = [files(__package__).joinpath(name).read_text("utf-8") for name in names]
+        return self._client.register_script("\n".join(parts))
 
     def close(self) -> None:
         """Close every connection."""
@@ -105,6 +136,10 @@ class RedisConnection:
             if isinstance(error, meaning.kinds) or any(code in text for code in meaning.codes):
                 return f"{meaning.sentence} ({text})"
         return f"refused ({text}); this is tried again, look at its log"
+
+
+_TRIES: Final = 3
+"""At a script that is forgotten as often as it is sent."""
 
 
 class _Meaning(NamedTuple):

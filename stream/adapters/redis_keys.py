@@ -1,10 +1,10 @@
-"""The names of the keys in Redis (``docs/redis-format.md``): short, since each is stored per transaction.
+"""The names of the keys in Redis (``docs/redis-format.md``): short, as most customers have one.
 
 The part in braces is Redis Cluster's hash tag: keys that are written together carry the same one, so that
 each commit is a script on a single slot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stream.adapters.retention import CHECKPOINTS_KEPT
@@ -19,8 +19,10 @@ class PartitionKeys:
     >>> keys = PartitionKeys("fraud", 3)
     >>> keys.fence, keys.watermark, keys.ledger
     ('fraud:{3}:f', 'fraud:{3}:w', 'fraud:{3}:b')
-    >>> keys.customers(["c1"]), keys.pending(["t1"])
-    (['fraud:{3}:c:c1'], ['fraud:{3}:p:t1'])
+    >>> keys.customers(["c1"]), keys.lineups
+    (['fraud:{3}:c:c1'], 'fraud:{3}:m')
+    >>> keys.generations, keys.pending([8, 7])
+    ('fraud:{3}:g', ['fraud:{3}:p:8', 'fraud:{3}:p:7'])
     """
 
     def __init__(self, namespace: str, partition: int) -> None:
@@ -28,6 +30,8 @@ class PartitionKeys:
         self.fence: Final = f"{base}:f"
         self.watermark: Final = f"{base}:w"
         self.ledger: Final = f"{base}:b"
+        self.lineups: Final = f"{base}:m"
+        self.generations: Final = f"{base}:g"
         self._customer = f"{base}:c:"
         self._pending = f"{base}:p:"
 
@@ -36,10 +40,9 @@ class PartitionKeys:
         prefix = self._customer
         return [prefix + id_ for id_ in ids]
 
-    def pending(self, ids: Sequence[str]) -> list[str]:
-        """Name the pending records of transactions."""
-        prefix = self._pending
-        return [prefix + id_ for id_ in ids]
+    def pending(self, numbers: Iterable[int]) -> list[str]:
+        """Name generations of pending records."""
+        return [f"{self._pending}{number}" for number in numbers]
 
 
 class LearnerKeys:
@@ -52,8 +55,8 @@ class LearnerKeys:
     ('fraud:{learner}:f', 'fraud:{learner}:w', 'fraud:{learner}:r')
     >>> keys.risks([("terminal", "t1"), ("customer", "c1")])
     ['fraud:{learner}:t:t1', 'fraud:{learner}:c:c1']
-    >>> keys.verdicts(["t1"]), keys.snapshot("logistic-1@4")
-    (['fraud:{learner}:v:t1'], 'fraud:{learner}:s:logistic-1@4')
+    >>> keys.generations, keys.verdicts([8]), keys.snapshot("logistic-1@4")
+    ('fraud:{learner}:g', ['fraud:{learner}:v:8'], 'fraud:{learner}:s:logistic-1@4')
     >>> keys.checkpoints
     ('fraud:{learner}:k:0', 'fraud:{learner}:k:1', 'fraud:{learner}:k:2')
     """
@@ -65,6 +68,7 @@ class LearnerKeys:
         self.roster: Final = f"{base}:r"
         self.revision: Final = f"{base}:n"
         self.snapshot_names: Final = f"{base}:s"
+        self.generations: Final = f"{base}:g"
         self.checkpoints: Final = tuple(f"{base}:k:{age}" for age in range(CHECKPOINTS_KEPT))
         """Newest first."""
         self._risk = {"terminal": f"{base}:t:", "customer": f"{base}:c:"}
@@ -77,10 +81,9 @@ class LearnerKeys:
         prefixes = self._risk
         return [prefixes[kind] + id_ for kind, id_ in keys]
 
-    def verdicts(self, ids: Sequence[str]) -> list[str]:
-        """Name what labels have said of transactions."""
-        prefix = self._verdict
-        return [prefix + id_ for id_ in ids]
+    def verdicts(self, numbers: Iterable[int]) -> list[str]:
+        """Name generations of what labels have said of transactions."""
+        return [f"{self._verdict}{number}" for number in numbers]
 
     def snapshot(self, name: str) -> str:
         """Name a snapshot."""

@@ -5,14 +5,19 @@ Keys, layout and guarantees are described in ``docs/redis-format.md``.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar, cast
+from itertools import chain
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+from redis.client import Pipeline
 
 from stream.adapters.fencing import behind, elsewhere, fenced
+from stream.adapters.generations import Turn, span_ms, turn
 from stream.adapters.redis_connection import RedisConnection
 from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
+from stream.clock import Clock, wall_clock
 from stream.errors import FencedError, InfrastructureError, StateLostError
 from stream.ports import Loaded, RiskKey, Tenure, Token
 
@@ -23,6 +28,16 @@ _MARGIN_SECONDS: Final = 1.0
 """Between our clock's saying that a key has expired and Redis's."""
 
 K = TypeVar("K")
+NameKeys = Callable[[Iterable[int]], list[str]]
+"""Names generations by their numbers."""
+
+
+class _Asked(NamedTuple):
+    """What is looked for."""
+
+    fields: Sequence[str]
+    generations: Mapping[str, NameKeys]
+    """In which generations, by the key of their index."""
 
 
 class RedisStore:
@@ -38,11 +53,13 @@ class RedisStore:
     namespace
         First part of every key.
     pending_ttl
-        How long pending records and verdicts are kept after they were last written.
+        How long pending records and verdicts are kept after they were last written; up to a quarter longer.
     state_ttl
         How long customers' states and risk records are kept after they were last written.
     timeout_seconds
         Longest wait for a connection, for a request to be sent and for each piece of its answer.
+    clock
+        The present: by it a generation of pending records or verdicts is begun, and removed.
 
     Raises
     ------
@@ -65,21 +82,28 @@ class RedisStore:
         pending_ttl: timedelta,
         state_ttl: timedelta,
         timeout_seconds: float = 5.0,
+        clock: Clock = wall_clock,
     ) -> None:
         self._redis = RedisConnection(url, timeout_seconds=timeout_seconds)
         self._namespace = namespace
         self._pending_ttl_ms = _milliseconds(pending_ttl)
+        self._backstop_ms = self._pending_ttl_ms + 2 * span_ms(self._pending_ttl_ms)
+        """Longer than a generation is kept after something was written to it, however clocks differ a bit."""
         self._state_ttl_ms = _milliseconds(state_ttl)
         self._learner = LearnerKeys(namespace)
         self._fitter = FitterKeys(namespace)
         self._ready_key = f"{namespace}:ready"
+        self._clock = clock
+        self._generations: dict[str, dict[int, int]] = {}
+        """Until when each generation is kept, as last seen or written: by the key of its index."""
         self._retired: deque[tuple[float, str]] = deque()
         """When snapshots are past their time, and their keys."""
-        self._scorer_commit = self._redis.script("scorer_commit.lua")
-        self._learner_commit = self._redis.script("learner_commit.lua")
+        self._scorer_commit = self._redis.script("generations.lua", "scorer_commit.lua")
+        self._learner_commit = self._redis.script("generations.lua", "learner_commit.lua")
         self._publish = self._redis.script("publish.lua")
         self._checkpoint = self._redis.script("checkpoint.lua")
         self._offer = self._redis.script("offer.lua")
+        self._find_script = self._redis.script("find.lua")
 
     def __repr__(self) -> str:
         return f"RedisStore({self._redis.place!r}, namespace={self._namespace!r})"
@@ -110,7 +134,9 @@ class RedisStore:
         ):
             pipe.incr(keys.fence)
             pipe.mget([keys.watermark, keys.ledger])
-            token, (watermark, ledger) = pipe.execute()
+            pipe.hgetall(keys.generations)
+            token, (watermark, ledger), generations = pipe.execute()
+        self._generations[keys.generations] = _numbers(generations)
         return Tenure(partition, Token(token), _offset(watermark), ledger or b"")
 
     def load(
@@ -122,19 +148,20 @@ class RedisStore:
     ) -> Loaded:
         """Read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, partition)
-        with (
-            self._redis.doing(f"loading a batch of partition {partition}") as client,
-            # Not a transaction: the two halves lie in two slots, and neither needs the other's moment.
-            client.pipeline(transaction=False) as pipe,
-        ):
+        pending = _Asked(transactions, {keys.generations: keys.pending})
+
+        def queue(pipe: Pipeline) -> None:
             # MGET wants at least one key, hence the watermark.
-            pipe.mget([keys.watermark, *keys.customers(customers), *keys.pending(transactions)])
+            pipe.mget([keys.watermark, *keys.customers(customers)])
             pipe.mget([self._learner.revision, *self._learner.risks(risks)])
-            (_, *states), (revision, *records) = pipe.execute()
+
+        # Not a transaction: the halves lie in two slots, and neither needs the other's moment.
+        what = f"loading a batch of partition {partition}"
+        found, ((_, *states), (revision, *records)) = self._search(what, pending, queue)
         return Loaded(
-            customers=_found(customers, states[: len(customers)]),
+            customers=_found(customers, states),
             risks=_found(risks, records),
-            pending=_found(transactions, states[len(customers) :]),
+            pending=found,
             roster_revision=int(revision or 0),
         )
 
@@ -145,30 +172,41 @@ class RedisStore:
         customers: Mapping[str, bytes],
         pending: Mapping[str, bytes],
         ledger: bytes = b"",
+        lineups: Mapping[str, bytes] | None = None,
     ) -> Tenure:
         """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, tenure.partition)
+        now = self._turn(keys.generations)
+        lineups = lineups or {}
         answer = self._redis.run(
             self._scorer_commit,
             f"committing partition {tenure.partition} up to offset {watermark}",
             [
-                *(keys.fence, keys.watermark, keys.ledger),
-                *(*keys.customers([*customers]), *keys.pending([*pending])),
+                *(keys.fence, keys.watermark, keys.ledger, keys.lineups, keys.generations),
+                *keys.pending((now.current, *now.expired)),
+                *keys.customers([*customers]),
             ],
             [
                 tenure.token,
                 tenure.watermark,
                 watermark,
                 self._state_ttl_ms,
-                self._pending_ttl_ms,
+                self._backstop_ms,
+                now.current,
+                now.until_ms,
+                len(now.expired),
+                len(lineups),
                 len(customers),
                 ledger,
+                *now.expired,
+                *_flat(lineups),
                 *customers.values(),
-                *pending.values(),
+                *_flat(pending),
             ],
         )
         match answer:
             case [b"done"]:
+                self._turned(keys.generations, now, written=bool(pending))
                 return tenure._replace(
                     watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
                 )
@@ -176,6 +214,16 @@ class RedisStore:
                 raise elsewhere(tenure, int(stored))
             case _:
                 raise _fenced(f"partition {tenure.partition}", tenure.token, answer)
+
+    def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
+        """Find the lineups of these partitions; see :class:`~stream.ports.ScorerStore`."""
+        with (
+            self._redis.doing("finding lineups") as client,
+            client.pipeline(transaction=False) as pipe,
+        ):
+            for partition in partitions:
+                pipe.hgetall(PartitionKeys(self._namespace, partition).lineups)
+            return {name.decode(): lineup for lineups in pipe.execute() for name, lineup in lineups.items()}
 
     def roster(self) -> bytes | None:
         """Read the roster of active models; None before the first."""
@@ -195,27 +243,21 @@ class RedisStore:
         ):
             pipe.incr(self._learner.fence)
             pipe.get(self._learner.watermark)
-            token, watermark = pipe.execute()
+            pipe.hgetall(self._learner.generations)
+            token, watermark, generations = pipe.execute()
+        self._generations[self._learner.generations] = _numbers(generations)
         return Token(token), _offset(watermark)
 
     def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
         """Find pending records in whichever partition; see :class:`~stream.ports.LearnerStore`."""
-        if not transactions:
-            return {}
-        with (
-            self._redis.doing(f"finding pending records in {partitions} partitions") as client,
-            client.pipeline(transaction=False) as pipe,
-        ):
-            for partition in range(partitions):
-                pipe.mget(PartitionKeys(self._namespace, partition).pending(transactions))
-            found: dict[str, bytes] = {}
-            for values in pipe.execute():
-                found.update(_found(transactions, values))
-        return found
+        each = [PartitionKeys(self._namespace, partition) for partition in range(partitions)]
+        pending = _Asked(transactions, {keys.generations: keys.pending for keys in each})
+        return self._search(f"finding pending records in {partitions} partitions", pending)[0]
 
     def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
         """Find what labels have said so far of each transaction."""
-        return self._find("finding verdicts", transactions, self._learner.verdicts(transactions))
+        verdicts = _Asked(transactions, {self._learner.generations: self._learner.verdicts})
+        return self._search("finding verdicts", verdicts)[0]
 
     def find_risks(self, keys: Sequence[RiskKey]) -> dict[RiskKey, bytes]:
         """Find risk records."""
@@ -231,24 +273,33 @@ class RedisStore:
     ) -> None:
         """Write a label batch's effects in one atomic step; see :class:`~stream.ports.LearnerStore`."""
         keys = self._learner
+        now = self._turn(keys.generations)
         answer = self._redis.run(
             self._learner_commit,
             f"committing labels up to offset {watermark}",
-            [keys.fence, keys.watermark, *keys.risks([*risks]), *keys.verdicts([*verdicts])],
+            [
+                *(keys.fence, keys.watermark, keys.generations),
+                *keys.verdicts((now.current, *now.expired)),
+                *keys.risks([*risks]),
+            ],
             [
                 token,
                 watermark,
                 known,
                 self._state_ttl_ms,
-                self._pending_ttl_ms,
+                self._backstop_ms,
+                now.current,
+                now.until_ms,
+                len(now.expired),
                 len(risks),
+                *now.expired,
                 *risks.values(),
-                *verdicts.values(),
+                *_flat(verdicts),
             ],
         )
         match answer:
             case [b"done"]:
-                return
+                self._turned(keys.generations, now, written=bool(verdicts))
             case [b"behind", stored]:
                 raise behind("the learner's role", known, int(stored))
             case _:
@@ -364,6 +415,60 @@ class RedisStore:
         """Return the offset of the last label stored, or -1."""
         return _offset(self._get("reading the learner's progress", self._learner.watermark))
 
+    # Generations.
+
+    def _search(
+        self, what: str, asked: "_Asked", queue: Callable[[Pipeline], None] = lambda _: None
+    ) -> tuple[dict[str, bytes], list[Any]]:
+        """Look in all generations; return what is found, and the answers to what `queue` asks besides.
+
+        One round trip, which looks in the generations that are known and asks which there are. Only where
+        there are others by now, a second one looks again.
+        """
+        found, stale, answers = self._look(what, asked, queue)
+        while stale:
+            more, stale, _ = self._look(what, asked._replace(generations=stale), lambda _: None)
+            found |= more
+        return found, answers
+
+    def _look(
+        self, what: str, asked: "_Asked", queue: Callable[[Pipeline], None]
+    ) -> tuple[dict[str, bytes], dict[str, NameKeys], list[Any]]:
+        """Look in the generations that are known; return what is found, and where there are others."""
+        indexes = asked.generations if asked.fields else {}
+        known = {index: self._generations.get(index, {}) for index in indexes}
+
+        def ask(pipe: Pipeline) -> None:
+            for index, name in indexes.items():
+                keys = name(sorted(known[index], reverse=True))
+                pipe.hgetall(index)
+                pipe.evalsha(self._find_script.sha, len(keys), *keys, *asked.fields)
+            queue(pipe)
+
+        answers = self._redis.read(what, self._find_script, ask)
+        found: dict[str, bytes] = {}
+        stale: dict[str, NameKeys] = {}
+        for n, (index, name) in enumerate(indexes.items()):
+            there, hits = _numbers(answers[2 * n]), iter(answers[2 * n + 1])
+            found.update((asked.fields[place - 1], value) for place, value in zip(hits, hits, strict=True))
+            if there != known[index]:
+                self._generations[index] = there
+            if not there.keys() <= known[index].keys():
+                stale[index] = name
+        return found, stale, answers[2 * len(indexes) :]
+
+    def _turn(self, index: str) -> Turn:
+        return turn(self._generations.get(index, {}), self._clock(), self._pending_ttl_ms)
+
+    def _turned(self, index: str, done: Turn, *, written: bool) -> None:
+        """Remember what a commit has done to the generations."""
+        known = self._generations.get(index, {})
+        if written and known.get(done.current) != done.until_ms:
+            known = known | {done.current: done.until_ms}
+        if done.expired:
+            known = {number: until for number, until in known.items() if number not in done.expired}
+        self._generations[index] = known
+
     def _get(self, what: str, key: str) -> bytes | None:
         with self._redis.doing(what) as client:
             # redis-py types the answers for clients that decode them; ours does not.
@@ -378,6 +483,14 @@ class RedisStore:
 
 def _found(asked: Iterable[K], values: Iterable[bytes | None]) -> dict[K, bytes]:
     return {key: value for key, value in zip(asked, values, strict=True) if value is not None}
+
+
+def _flat(values: Mapping[str, bytes]) -> Iterator[str | bytes]:
+    return chain.from_iterable(values.items())
+
+
+def _numbers(stored: Mapping[bytes, bytes]) -> dict[int, int]:
+    return {int(number): int(until) for number, until in stored.items()}
 
 
 def _offset(stored: bytes | None) -> int:

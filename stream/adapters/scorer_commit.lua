@@ -1,11 +1,14 @@
 -- Writes a record batch's effects and its watermark: all of it, or nothing.
 --
--- KEYS  fence, watermark, ledger, a key for each customer, a key for each pending record
--- ARGV  token, watermark expected, watermark to set, TTL of customers (ms), TTL of pending records (ms),
---       number of customers, a value for the ledger (empty: it stays) and each key after it
+-- KEYS  fence, watermark, ledger, lineups, index of generations, the generation to write to, the generations to
+--       remove, a key for each customer
+-- ARGV  token, watermark expected, watermark to set, TTL of customers (ms), TTL of the generation (ms), its
+--       number, until when it is kept (ms), number of those to remove, number of lineups, number of customers,
+--       ledger (empty: it stays), the numbers of those to remove, name and value of each lineup, a value for each
+--       customer, field and value of each pending record
 -- Returns {'done'}, {'fenced', fence} or {'elsewhere', watermark}.
 
-local call, keys, args = redis.call, KEYS, ARGV
+local keys, args = KEYS, ARGV
 local fence = call('GET', keys[1])
 if fence ~= args[1] then return {'fenced', fence or 'none'} end
 
@@ -17,10 +20,14 @@ if stored ~= args[2] then
   return {'elsewhere', stored}
 end
 
-local state_ttl, pending_ttl = args[4], args[5]
-if args[7] ~= '' then call('SET', keys[3], args[7]) end
-local last_customer = 3 + args[6]
-for i = 4, last_customer do call('SET', keys[i], args[i + 4], 'PX', state_ttl) end
-for i = last_customer + 1, #keys do call('SET', keys[i], args[i + 4], 'PX', pending_ttl) end
+local state_ttl, old, lineups, customers = args[4], tonumber(args[8]), tonumber(args[9]), tonumber(args[10])
+if args[11] ~= '' then call('SET', keys[3], args[11]) end
+local at = 12 + old
+for i = at, at + 2 * lineups - 1, 2 do call('HSETNX', keys[4], args[i], args[i + 1]) end
+at = at + 2 * lineups
+for i = 0, customers - 1 do call('SET', keys[7 + old + i], args[at + i], 'PX', state_ttl) end
+put(keys[5], keys[6], args[6], args[7], args[5], args, at + customers)
 if ahead then call('SET', keys[2], args[3]) end
+-- Last, as a full Redis refuses a script only where its first write takes memory.
+remove(keys[5], keys, 7, args, 12, old)
 return {'done'}

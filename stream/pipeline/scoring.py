@@ -172,7 +172,10 @@ def _judge(
     if not transactions:
         return []
     x = features.astype(np.float64)
-    scores = np.column_stack([served.model.predict(x) for served in models])
+    # As they are stored: the first answer and a repeated one are equal, and are decided on alike.
+    scores = (
+        np.column_stack([served.model.predict(x) for served in models]).astype(np.float32).astype(np.float64)
+    )
     versions = tuple(served.version for served in models)
     champion = models[0]
     asked = Asked(

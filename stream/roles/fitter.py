@@ -14,11 +14,11 @@ from stream.clock import DAY_MS, Clock
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.models.boosted import Boosted
-from stream.pipeline.pending import unpack_pending
 from stream.ports import FitterStore, Token
 from stream.records import Record, decode_labels
 from stream.registry.snapshot import SnapshotInfo, decode_snapshot, encode_snapshot
 from stream.roles.patience import Waits
+from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp
 from stream.settings import Settings
 
@@ -138,6 +138,7 @@ class FitterRole:
         self._policy = policy
         self._signing_key = signing_key
         self._waits = waits
+        self._pendings = PendingReader(store, waits.redis)
         self._fit = fit
         self._token = Token(0)
         self._scorers: CatchUp | None = None
@@ -196,13 +197,13 @@ class FitterRole:
         gap = fresh[0].offset - self.offset - 1 if fresh and self.offset >= 0 else 0
         decoded = decode_labels(fresh, self._clock())
         ids = list(dict.fromkeys(label.transaction_id for label in decoded.records))
-        found = self._waits.redis(self._store.find_pending, ids, self._policy.partitions) if ids else {}
+        packed = self._waits.redis(self._store.find_pending, ids, self._policy.partitions) if ids else {}
+        found = self._pendings.open(packed, range(self._policy.partitions))
         loaded = time.perf_counter()
         joined = 0
         fits: list[FitDone] = []
         for label, place in zip(decoded.records, decoded.places, strict=True):
-            packed = found.get(label.transaction_id)
-            pending = unpack_pending(packed) if packed is not None else None
+            pending = found.get(label.transaction_id)
             if pending is None or pending.feature_schema != SCHEMA:
                 continue
             joined += 1

@@ -26,7 +26,7 @@ from stream.pipeline.learning import (
     pack_verdicts,
     unpack_verdicts,
 )
-from stream.pipeline.pending import Pending, unpack_pending
+from stream.pipeline.pending import Pending
 from stream.ports import Emitter, InputLog, LearnerStore, Outgoing, RiskKey, Token
 from stream.records import (
     DeadLetter,
@@ -48,6 +48,7 @@ from stream.registry.snapshot import (
     encode_snapshot,
 )
 from stream.roles.patience import Waits
+from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp, Place, Resumption, resume
 from stream.settings import LostState, Settings
 
@@ -172,6 +173,7 @@ class LearnerRole:
         self._policy = policy
         self._signing_key = signing_key
         self._waits = waits
+        self._pendings = PendingReader(store, waits.redis)
         self._token = Token(0)
         self._stored = -1
         self._scorers: CatchUp | None = None
@@ -385,13 +387,14 @@ class LearnerRole:
         ids = list(dict.fromkeys(one.label.transaction_id for one in waiting))
         if not ids:
             return [], [], [], []
-        found = self._waits.redis(self._store.find_pending, ids, self._policy.partitions)
+        packed = self._waits.redis(self._store.find_pending, ids, self._policy.partitions)
+        found = self._pendings.open(packed, range(self._policy.partitions))
         said = self._waits.redis(self._store.find_verdicts, list(found))
         joined, parked, given_up, places = [], [], [], []
         for one in waiting:
             name = one.label.transaction_id
             if name in found:
-                pending = unpack_pending(found[name])
+                pending = found[name]
                 if pending.feature_schema != SCHEMA:
                     detail = (
                         f"transaction {name} was scored on the features {pending.feature_schema}, here they"

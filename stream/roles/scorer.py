@@ -20,13 +20,14 @@ from stream.features.packing import put, take
 from stream.features.risk import unpack_risk_rows
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
-from stream.pipeline.pending import Pending, pack_pending, score_record, unpack_pending
+from stream.pipeline.pending import Pending, pack_pendings, score_record
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import DeadLetter, Decoded, Record, Transaction, decode_transactions, encode
 from stream.registry.snapshot import decode_roster, decode_snapshot
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits
+from stream.roles.pendings import PendingReader
 from stream.roles.resumption import Place, Resumption, resume
 from stream.settings import LostState, Settings
 
@@ -153,6 +154,7 @@ class ScorerRole:
         self._policy = policy
         self._signing_key = signing_key
         self._waits = waits
+        self._pendings = PendingReader(store, waits.redis)
         self._partitions: dict[int, _Partition] = {}
         self._revision = 0
         self.models: tuple[Served, ...] = ()
@@ -336,9 +338,7 @@ class ScorerRole:
         ):
             own = [(n, places[name]) for n, (of, name) in enumerate(loaded.risks) if of == kind]
             put(rows, [place for _, place in own], take(risks, [n for n, _ in own]))
-        return state._replace(
-            pending={name: unpack_pending(packed) for name, packed in loaded.pending.items()}
-        )
+        return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
 
     def _load_models(self, revision: int) -> None:
         """Change over to the models that the roster names: all of them, or none.
@@ -394,9 +394,15 @@ class ScorerRole:
         places = state.customers.places
         changed = take(state.customers.rows, [places[name] for name in scored.changed])
         customers = dict(zip(scored.changed, pack_customers(changed), strict=True))
-        pending = {name: pack_pending(record) for name, record in scored.new.items()}
+        pending = pack_pendings(scored.new)
         owned.tenure = self._waits.redis(
-            self._store.commit, owned.tenure, watermark, customers, pending, owned.decider.pack()
+            self._store.commit,
+            owned.tenure,
+            watermark,
+            customers,
+            pending.records,
+            owned.decider.pack(),
+            pending.lineups,
         )
         share = self._policy.customer_cache // max(1, len(self._partitions))
         owned.cache.put(list(places), state.customers.rows, share)

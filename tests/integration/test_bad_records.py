@@ -103,7 +103,7 @@ def test_every_bad_record_ends_whole_in_the_dead_letters_and_the_batch_goes_on(
         pipeline.await_learnt(2 + len(BAD_LABELS))
 
         assert pipeline.scores(good).keys() == {one.transaction_id for one in good}
-        assert pipeline.learner_keys("v").keys() == {good[0].transaction_id, good[1].transaction_id}
+        assert pipeline.verdicts().keys() == {good[0].transaction_id, good[1].transaction_id}
 
         bad = [(names.transactions, *one) for one in BAD_TRANSACTIONS]
         bad += [(names.labels, *one) for one in BAD_LABELS]
@@ -155,7 +155,7 @@ def test_what_is_redriven_comes_back_and_is_used_when_its_fault_is_mended(
         assert f"redrive: {count} redriven" in redriven.err
         answered = {"missing", "miskeyed", "without key"}
         eventually(lambda: pipeline.scores().keys() == answered, 10, lambda: str(pipeline.scores().keys()))
-        eventually(lambda: pipeline.learner_keys("v").keys() == {"missing"}, describe="its label joined")
+        eventually(lambda: pipeline.verdicts().keys() == {"missing"}, describe="its label joined")
         # As bad as before, and filed anew.
         again = pipeline.dead_letters(count + 3)[count:]
         assert {one.reason.value for one in again} == {"malformed_json"}

@@ -94,7 +94,7 @@ def test_a_corrupted_newest_checkpoint_is_refused_and_learning_goes_on_from_the_
         said = learner.tail()
         assert "checkpoint 0 (0 is the newest) refused, trying the one before: its signature does not" in said
         assert "continuing from a checkpoint at label offset " in said
-        assert len(pipeline.learner_keys("v")) == 300
+        assert len(pipeline.verdicts()) == 300
         assert learner.metric("fraud_labels_total", outcome="corrected") == 0
 
 

@@ -81,10 +81,10 @@ def test_killed_workers_lose_nothing_and_end_where_an_uninterrupted_run_ends(
 
         assert "continuing from a checkpoint at label offset" in learner.tail()
         assert 0 < _resumed_at(learner) + 1 < committed[0] <= learnt
-        assert pipeline.learner_keys("v") == whole.verdicts()
+        assert pipeline.verdicts() == whole.verdicts()
         assert pipeline.learner_keys("t") == whole.risks("terminal")
         assert pipeline.learner_keys("c") == whole.risks("customer")
-        assert {len(unpack_verdicts(said)) for said in pipeline.learner_keys("v").values()} == {1}
+        assert {len(unpack_verdicts(said)) for said in pipeline.verdicts().values()} == {1}
         assert _knowledge(ended) == _knowledge(whole.learner)
 
 

@@ -45,13 +45,13 @@ def test_labels_are_joined_once_corrected_parked_and_given_up(
         )
         pipeline.await_learnt(24)
         eventually(lambda: process.metric("fraud_parked_labels") == 2, 10, "two labels parked")
-        verdicts = {name: unpack_verdicts(said) for name, said in pipeline.learner_keys("v").items()}
+        verdicts = {name: unpack_verdicts(said) for name, said in pipeline.verdicts().items()}
         assert verdicts.keys() == {one.transaction_id for one in scored}
         assert verdicts[repeated.transaction_id] == (Said(0, is_fraud=True),)
         assert verdicts[corrected.transaction_id] == (Said(1, is_fraud=False), Said(5, is_fraud=True))
 
         pipeline.publish([late])
-        eventually(lambda: late.transaction_id in pipeline.learner_keys("v"), 10, "the early label joined")
+        eventually(lambda: late.transaction_id in pipeline.verdicts(), 10, "the early label joined")
         [letter] = pipeline.dead_letters(1)
         assert letter.reason == "unmatched_label"
         assert (letter.topic, letter.offset) == (pipeline.topics.labels, 3)

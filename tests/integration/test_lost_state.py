@@ -101,7 +101,7 @@ def test_a_redis_that_is_rebuilt_holds_what_it_would_hold_and_nothing_is_answere
         assert set(alerts.values()) == {1}
         assert {name for name in alerts if name.startswith("a")} == alerted.keys() != set()
         assert pipeline.customers() == whole.customers()
-        assert pipeline.learner_keys("v") == whole.verdicts()
+        assert pipeline.verdicts() == whole.verdicts()
         assert pipeline.learner_keys("t") == whole.risks("terminal")
         assert pipeline.learner_keys("c") == whole.risks("customer")
         assert not pipeline.dead_letters()
@@ -191,7 +191,7 @@ def test_what_a_redis_that_went_back_in_time_lost_is_read_again(
         whole.learn(known)
         whole.score(late + last)
         assert pipeline.customers() == whole.customers()
-        assert pipeline.learner_keys("v") == whole.verdicts()
+        assert pipeline.verdicts() == whole.verdicts()
         assert pipeline.learner_keys("t") == whole.risks("terminal")
         assert not pipeline.dead_letters()
         assert scorer.metric("fraud_state_lost_timestamp_seconds", role="score", remedy="reread") > 0

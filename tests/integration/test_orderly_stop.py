@@ -60,7 +60,7 @@ def test_after_an_orderly_stop_under_load_nothing_comes_again(
         eventually(learner.is_ready)
         assert f"continuing from a checkpoint at label offset {learnt - 1}\n" in learner.tail()
         assert learner.metric("fraud_labels_total", outcome="joined") == 2_000 - learnt
-        assert len(pipeline.learner_keys("v")) == 2_000
+        assert len(pipeline.verdicts()) == 2_000
 
 
 @pytest.mark.service("redis")

@@ -11,14 +11,17 @@ import redis
 from stream.adapters import redis_store
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
+from stream.clock import DAY_MS, Clock, ManualClock, wall_clock
 from stream.errors import FencedError, InfrastructureError, StateLostError
 from tests.services.redis_server import RedisServer
 from tests.services.waiting import eventually
 
 pytestmark = pytest.mark.service("redis")
 
+NOW = 1_750_000_000_000
 PENDING_TTL = timedelta(days=35)
 STATE_TTL = timedelta(days=60)
+GENERATIONS = {b"fraud:{3}:g", b"fraud:{3}:p:1", b"fraud:{learner}:g", b"fraud:{learner}:v:1"}
 Open = Callable[..., RedisStore]
 
 
@@ -26,13 +29,20 @@ Open = Callable[..., RedisStore]
 def open_store() -> Iterator[Open]:
     with ExitStack() as stores:
 
-        def make(url: str, *, timeout_seconds: float = 5.0) -> RedisStore:
+        def make(
+            url: str,
+            *,
+            timeout_seconds: float = 5.0,
+            pending_ttl: timedelta = PENDING_TTL,
+            clock: Clock = lambda: NOW,
+        ) -> RedisStore:
             store = RedisStore(
                 url,
                 namespace="fraud",
-                pending_ttl=PENDING_TTL,
+                pending_ttl=pending_ttl,
                 state_ttl=STATE_TTL,
                 timeout_seconds=timeout_seconds,
+                clock=clock,
             )
             stores.callback(store.close)
             return store
@@ -55,13 +65,27 @@ class TestFormat:
     """The golden keys and values of docs/redis-format.md, read as another client would read them."""
 
     def test_what_a_scorer_writes(self, store: RedisStore, client: Any) -> None:
-        store.commit(store.take_partition(3), 41, {"c1": b"\x93state"}, {"t1": b"\x9drecord"}, b"\x9dledger")
+        lineups = {"0123456789ab": b"\x94lineup"}
+        store.commit(
+            *(
+                store.take_partition(3),
+                41,
+                {"c1": b"\x93state"},
+                {"t1": b"\x02record"},
+                b"\x9dledger",
+                lineups,
+            )
+        )
+        assert _hashes(client) == {
+            b"fraud:{3}:m": {b"0123456789ab": b"\x94lineup"},
+            b"fraud:{3}:g": {b"1": b"%d" % (NOW + 35 * DAY_MS + 35 * DAY_MS // 4)},
+            b"fraud:{3}:p:1": {b"t1": b"\x02record"},
+        }
         assert _strings(client) == {
             b"fraud:{3}:f": b"1",
             b"fraud:{3}:w": b"41",
             b"fraud:{3}:b": b"\x9dledger",
             b"fraud:{3}:c:c1": b"\x93state",
-            b"fraud:{3}:p:t1": b"\x9drecord",
         }
 
     def test_what_the_learner_writes(self, store: RedisStore, client: Any) -> None:
@@ -70,12 +94,15 @@ class TestFormat:
         store.commit_labels(
             token, 9, {("terminal", "x"): b"shop", ("customer", "x"): b"person"}, {"t1": b"v"}
         )
+        assert _hashes(client) == {
+            b"fraud:{learner}:g": {b"1": b"%d" % (NOW + 35 * DAY_MS + 35 * DAY_MS // 4)},
+            b"fraud:{learner}:v:1": {b"t1": b"v"},
+        }
         assert _strings(client) == {
             b"fraud:{learner}:f": b"2",
             b"fraud:{learner}:w": b"9",
             b"fraud:{learner}:t:x": b"shop",
             b"fraud:{learner}:c:x": b"person",
-            b"fraud:{learner}:v:t1": b"v",
         }
 
     def test_what_models_leave(self, store: RedisStore, client: Any) -> None:
@@ -118,7 +145,7 @@ class TestFormat:
         expiring = {key for key in client.scan_iter() if client.pttl(key) != -1}
         for ttl, keys in [
             (STATE_TTL, {b"fraud:{3}:c:c1", b"fraud:{learner}:t:x", b"fraud:{learner}:c:x"}),
-            (PENDING_TTL, {b"fraud:{3}:p:t1", b"fraud:{learner}:v:t1"}),
+            (PENDING_TTL * 1.5, GENERATIONS),
         ]:
             expiring -= keys
             for key in keys:
@@ -126,7 +153,7 @@ class TestFormat:
         assert expiring == set()
 
     def test_writing_again_begins_the_time_to_live_anew(self, store: RedisStore, client: Any) -> None:
-        keys = ["fraud:{3}:c:c1", "fraud:{3}:p:t1", "fraud:{learner}:t:x", "fraud:{learner}:v:t1"]
+        keys = [b"fraud:{3}:c:c1", b"fraud:{learner}:t:x", *GENERATIONS]
         tenure, (token, _) = store.take_partition(3), store.take_learner()
         for offset in range(2):
             tenure = store.commit(tenure, offset, {"c1": b"state"}, {"t1": b"record"})
@@ -187,10 +214,154 @@ class TestFormat:
         self, store: RedisStore, client: Any
     ) -> None:
         """As MEMORY USAGE counts it, whatever the allocator; names as long as those of the recorded data."""
-        pending = {str(1_000_000 + i): b"p" * 170 for i in range(100)}
-        store.commit(store.take_partition(3), 99, {"4711": b"s" * 250}, pending)
+        pending = {str(1_000_000 + i): b"p" * 124 for i in range(1_000)}
+        store.commit(store.take_partition(3), 999, {"4711": b"s" * 250}, pending)
         assert client.memory_usage("fraud:{3}:c:4711") <= 250 + 128
-        assert max(client.memory_usage(f"fraud:{{3}}:p:{id_}") for id_ in pending) <= 170 + 128
+        assert client.memory_usage("fraud:{3}:p:1", samples=0) <= 1_000 * (124 + 128)
+
+
+class TestGenerations:
+    """Pending records lie with those of their time, and go with them."""
+
+    def test_a_record_is_kept_for_its_time_and_at_most_a_quarter_longer(
+        self, open_store: Open, redis_url: str, client: Any
+    ) -> None:
+        clock = ManualClock(NOW)
+        store = open_store(redis_url, clock=clock)
+        tenure, (token, _) = store.take_partition(3), store.take_learner()
+        days: list[int] = []
+        for day in range(100):
+            tenure = store.commit(tenure, day, {}, {f"t{day}": b"record"})
+            store.commit_labels(token, day, {}, {f"t{day}": b"v"})
+            ids = [f"t{n}" for n in range(day + 1)]
+            found = store.load(3, [], [], ids).pending
+            assert found == store.find_pending(ids, 4)
+            assert found.keys() == store.find_verdicts(ids).keys()
+            assert {f"t{n}" for n in range(max(0, day - 34), day + 1)} <= found.keys()
+            days.append(len(found))
+            clock.advance(DAY_MS)
+        assert max(days) <= 35 * 5 / 4 + 1
+        assert client.hlen("fraud:{3}:g") == len(client.keys("fraud:{3}:p:*")) <= 6
+
+    def test_what_was_written_last_is_what_is_found(self, open_store: Open, redis_url: str) -> None:
+        clock = ManualClock(NOW)
+        store = open_store(redis_url, clock=clock)
+        tenure, (token, _) = store.take_partition(3), store.take_learner()
+        for number in range(4):
+            tenure = store.commit(tenure, number, {}, {"t1": b"%d" % number})
+            store.commit_labels(token, number, {}, {"t1": b"%d" % number})
+            assert store.load(3, [], [], ["t1", "t2"]).pending == {"t1": b"%d" % number}
+            assert store.find_verdicts(["t1"]) == {"t1": b"%d" % number}
+            clock.advance(10 * DAY_MS)
+
+    def test_whoever_reads_finds_generations_that_others_have_begun_since(
+        self, open_store: Open, redis_url: str
+    ) -> None:
+        clock = ManualClock(NOW)
+        writer, reader = open_store(redis_url, clock=clock), open_store(redis_url)
+        tenure, (token, _) = writer.take_partition(3), writer.take_learner()
+        for number in range(8):
+            tenure = writer.commit(tenure, number, {}, {f"t{number}": b"record", "t": b"%d" % number})
+            writer.commit_labels(token, number, {}, {"t": b"%d" % number})
+            ids = [f"t{number}", "t"]
+            found = {f"t{number}": b"record", "t": b"%d" % number}
+            assert reader.find_pending(ids, 4) == reader.load(3, [], [], ids).pending == found
+            assert reader.find_verdicts(ids) == {"t": b"%d" % number}
+            clock.advance(10 * DAY_MS)
+
+    def test_clocks_that_differ_lose_and_hide_nothing(self, open_store: Open, redis_url: str) -> None:
+        ahead, behind = ManualClock(NOW + DAY_MS), ManualClock(NOW)
+        stores = [open_store(redis_url, clock=ahead), open_store(redis_url, clock=behind)]
+        for number in range(45):
+            store = stores[number % 2]
+            ids = [f"t{n}" for n in range(number + 1)]
+            tenure = store.take_partition(3)
+            store.commit(tenure, number, {}, {"t": b"%d" % number, f"t{number}": b"record"})
+            for one in stores:
+                found = one.find_pending([*ids, "t"], 4)
+                assert found.pop("t") == b"%d" % number
+                assert {f"t{n}" for n in range(max(0, number - 33), number + 1)} <= found.keys()
+            ahead.advance(DAY_MS)
+            behind.advance(DAY_MS)
+
+    @pytest.mark.parametrize("wrong", [-400 * DAY_MS, -DAY_MS, DAY_MS])
+    def test_a_clock_that_was_wrong_for_a_while_removes_nothing_early(
+        self, open_store: Open, redis_url: str, wrong: int
+    ) -> None:
+        clock = ManualClock(NOW)
+        store = open_store(redis_url, clock=clock)
+        tenure = store.commit(store.take_partition(3), 0, {}, {"t0": b"record", "t": b"0"})
+        clock.advance(wrong)
+        tenure = store.commit(tenure, 1, {}, {"t1": b"record", "t": b"1"})
+        clock.advance(-wrong)
+        tenure = store.commit(tenure, 2, {}, {"t2": b"record", "t": b"2"})
+        found = {"t0": b"record", "t2": b"record", "t": b"2"}
+        # What a clock of last year has written is last year's to this one.
+        found |= {"t1": b"record"} if wrong > -DAY_MS * 35 else {}
+        assert store.find_pending(["t0", "t1", "t2", "t"], 4) == found
+
+    def test_a_clock_that_leaps_ahead_of_that_of_redis_removes_nothing(
+        self, open_store: Open, redis_url: str
+    ) -> None:
+        clock = ManualClock(wall_clock())
+        store = open_store(redis_url, clock=clock)
+        tenure = store.commit(store.take_partition(3), 0, {}, {"t0": b"record"})
+        clock.advance(400 * DAY_MS)
+        tenure = store.commit(tenure, 1, {}, {"t1": b"record"})
+        clock.advance(-400 * DAY_MS)
+        store.commit(tenure, 2, {}, {"t2": b"record"})
+        assert store.find_pending(["t0", "t1", "t2"], 4).keys() == {"t0", "t1", "t2"}
+
+    @pytest.mark.parametrize(("first", "then"), [(35, 70), (70, 35), (35, 36)])
+    def test_where_the_time_is_changed_each_record_is_kept_as_it_was_promised(
+        self, open_store: Open, redis_url: str, first: int, then: int
+    ) -> None:
+        clock = ManualClock(NOW)
+        for days in (first, then):
+            store = open_store(redis_url, clock=clock, pending_ttl=timedelta(days=days))
+            tenure = store.take_partition(3)
+            store.commit(tenure, tenure.watermark + 1, {}, {f"of {days}": b"record"})
+            clock.advance(1)
+        ids = [f"of {first}", f"of {then}"]
+        gone = {}
+        for day in range(100):
+            found = store.find_pending(ids, 4)
+            for name in ids:
+                if name not in found:
+                    gone.setdefault(name, day)
+            tenure = store.take_partition(3)
+            store.commit(tenure, tenure.watermark, {}, {})
+            clock.advance(DAY_MS)
+        for days in (first, then):
+            assert days <= gone[f"of {days}"] <= days * 5 / 4 + 2
+
+    def test_a_commit_of_nothing_removes_what_is_over(
+        self, open_store: Open, redis_url: str, client: Any
+    ) -> None:
+        clock = ManualClock(NOW)
+        store = open_store(redis_url, clock=clock)
+        tenure, (token, _) = store.take_partition(3), store.take_learner()
+        tenure = store.commit(tenure, 0, {}, {"t1": b"record"})
+        store.commit_labels(token, 0, {}, {"t1": b"v"})
+        clock.advance(44 * DAY_MS)
+        store.commit(tenure, 0, {}, {})
+        store.commit_labels(token, 0, {}, {}, 0)
+        assert client.keys("*:p:*") == client.keys("*:v:*") == client.keys("*:g") == []
+
+    def test_a_full_redis_still_removes_what_is_over(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server, clock = redis_server("--maxmemory-policy", "noeviction"), ManualClock(NOW)
+        store = open_store(server.url, clock=clock)
+        tenure = store.commit(store.take_partition(3), 0, {}, {"t1": b"record"})
+        clock.advance(44 * DAY_MS)
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", 100_000)
+            with pytest.raises(InfrastructureError, match="is full"):
+                store.commit(tenure, 1, {}, {"t2": b"record"})
+            assert store.find_pending(["t1", "t2"], 4) == {"t1": b"record"}
+            store.commit(tenure, 0, {}, {})
+            assert store.find_pending(["t1", "t2"], 4) == {}
 
 
 class TestFailure:
@@ -199,6 +370,8 @@ class TestFailure:
         for offset in range(2):
             client.script_flush()
             tenure = store.commit(tenure, offset, {}, {"t1": b"%d" % offset})
+            client.script_flush()
+            assert store.load(0, [], [], ["t1"]).pending == {"t1": b"%d" % offset}
             store.commit_labels(token, offset, {}, {})
             store.publish(token, b"roster", {"m1": b"one"})
             store.save_checkpoint(token, b"%d" % offset)
@@ -294,7 +467,7 @@ class TestFailure:
                     tenure = store.commit(tenure, tenure.watermark + 500, {}, pending)
             assert 0 < batch < 99
             assert store.transactions_done(1) == {0: tenure.watermark}
-            assert client.dbsize() == 2 + tenure.watermark + 1
+            assert client.hlen("fraud:{0}:p:1") == tenure.watermark + 1
 
     def test_an_upload_that_is_gone_when_it_is_needed_changes_nothing(
         self, store: RedisStore, client: Any, monkeypatch: pytest.MonkeyPatch
@@ -357,4 +530,8 @@ class TestFailure:
 
 
 def _strings(client: Any) -> dict[bytes, bytes]:
-    return {key: client.get(key) for key in client.scan_iter()}
+    return {key: client.get(key) for key in client.scan_iter() if client.type(key) == b"string"}
+
+
+def _hashes(client: Any) -> dict[bytes, dict[bytes, bytes]]:
+    return {key: client.hgetall(key) for key in client.scan_iter() if client.type(key) == b"hash"}

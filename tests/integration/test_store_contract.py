@@ -167,6 +167,20 @@ class TestScorer:
             store.commit(successor._replace(watermark=8), 9, {}, {}, b"from beyond")
         assert store.take_partition(0).ledger == b"first"
 
+    def test_lineups_are_kept_with_the_commit_that_brought_them(self, store: Store) -> None:
+        first, second = {"0123456789ab": b"\x94one"}, {"ba9876543210": b"\x94two\xff"}
+        assert store.find_lineups([]) == store.find_lineups(range(3)) == {}
+        tenure = store.commit(store.take_partition(1), 0, {"c1": b"one"}, {"t1": b"first"}, b"", first)
+        tenure = store.commit(tenure, 1, {}, {"t2": b"second"}, b"ledger", first | second)
+        store.commit(store.take_partition(2), 0, {}, {"t3": b"third"}, lineups=first)
+        assert store.find_lineups([1]) == store.find_lineups(range(3)) == first | second
+        assert (store.find_lineups([0]), store.find_lineups([2])) == ({}, first)
+        assert store.load(1, ["c1"], [], ["t1", "t2"]).pending == {"t1": b"first", "t2": b"second"}
+        store.take_partition(1)
+        with pytest.raises(FencedError):
+            store.commit(tenure, 2, {}, {}, b"", {"aaaaaaaaaaaa": b"zombie"})
+        assert store.find_lineups([1]) == first | second
+
     def test_a_commit_moves_the_watermark(self, store: Store) -> None:
         tenure = store.commit(store.take_partition(1), 499, {}, {})
         assert tenure.watermark == 499

@@ -120,12 +120,30 @@ class Pipeline:
 
     def pendings(self) -> dict[str, bytes]:
         """Return the pending record of every transaction."""
-        parts = [self._stored(f"{{{number}}}:p:") for number in range(self.settings.partitions)]
+        parts = [self._generations(f"{{{number}}}:p:") for number in range(self.settings.partitions)]
         return {name: record for part in parts for name, record in part.items()}
 
+    def lineups(self) -> dict[str, bytes]:
+        """Return the lineups that pending records name."""
+        return self.store.find_lineups(range(self.settings.partitions))
+
+    def verdicts(self) -> dict[str, bytes]:
+        """Return what labels said of every transaction."""
+        return self._generations("{learner}:v:")
+
     def learner_keys(self, kind: str) -> dict[str, bytes]:
-        """Return what the learner has stored: `t` and `c` for risk records, `v` for verdicts, `k`, ..."""
+        """Return what the learner has stored: `t` and `c` for risk records, `k` for checkpoints, ..."""
         return self._stored(f"{{learner}}:{kind}:")
+
+    def _generations(self, prefix: str) -> dict[str, bytes]:
+        """Return what lies in all generations, of each field what the newest has."""
+        whole = f"{self.settings.namespace}:{prefix}"
+        keys: list[Any] = [*self._redis.scan_iter(match=f"{whole}*", count=10_000)]
+        found: dict[str, bytes] = {}
+        for key in sorted(keys, key=lambda key: int(key.decode().removeprefix(whole))):
+            generation: Any = self._redis.hgetall(key)
+            found |= {name.decode(): value for name, value in generation.items()}
+        return found
 
     def _stored(self, prefix: str) -> dict[str, bytes]:
         whole = f"{self.settings.namespace}:{prefix}"

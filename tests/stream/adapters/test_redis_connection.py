@@ -81,6 +81,7 @@ CALLS: dict[str, Callable[[RedisStore], object]] = {
     "committing partition 3 up to offset 7": lambda store: store.commit(
         Tenure(3, Token(1), -1), 7, {"c": b""}, {"t": b""}
     ),
+    "finding lineups": lambda store: store.find_lineups([3]),
     "reading the roster": lambda store: store.roster(),
     "reading snapshot m1": lambda store: store.snapshot("m1"),
     "taking the learner's role": lambda store: store.take_learner(),

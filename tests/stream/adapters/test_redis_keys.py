@@ -13,7 +13,8 @@ IDS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max
 @given(namespace=NAMESPACES, partition=st.integers(0, 1023), ids=IDS)
 def test_all_that_a_partition_writes_lies_in_one_slot(namespace: str, partition: int, ids: list[str]) -> None:
     keys = PartitionKeys(namespace, partition)
-    written = [keys.fence, keys.watermark, keys.ledger, *keys.customers(ids), *keys.pending(ids)]
+    written = [keys.fence, keys.watermark, keys.ledger, keys.lineups, keys.generations]
+    written += [*keys.customers(ids), *keys.pending(range(3))]
     assert {key_slot(key.encode()) for key in written} == {key_slot(b"%d" % partition)}
 
 
@@ -23,7 +24,7 @@ def test_all_that_the_learner_writes_lies_in_one_slot(namespace: str, ids: list[
     risks: list[RiskKey] = [*(("terminal", id_) for id_ in ids), *(("customer", id_) for id_ in ids)]
     written = [
         *(keys.fence, keys.watermark, keys.roster, keys.revision, keys.snapshot_names, *keys.checkpoints),
-        *(*keys.risks(risks), *keys.verdicts(ids)),
+        *(keys.generations, *keys.risks(risks), *keys.verdicts(range(3))),
         *(keys.snapshot(id_) for id_ in ids),
         *(keys.staged(7, id_) for id_ in ids),
     ]
@@ -45,7 +46,7 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
         *learner.checkpoints,
         *learner.risks([("terminal", id_) for id_ in ids]),
         *learner.risks([("customer", id_) for id_ in ids]),
-        *learner.verdicts(ids),
+        *(learner.generations, *learner.verdicts(range(3))),
         *(learner.snapshot(id_) for id_ in ids),
         *(learner.staged(7, id_) for id_ in ids),
     ]
@@ -53,7 +54,8 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
     written += [fitter.fence, fitter.offer, fitter.revision]
     for partition in (0, 1, 11):
         keys = PartitionKeys("fraud", partition)
-        written += [keys.fence, keys.watermark, keys.ledger, *keys.customers(ids), *keys.pending(ids)]
+        written += [keys.fence, keys.watermark, keys.ledger, keys.lineups, keys.generations]
+        written += [*keys.customers(ids), *keys.pending(range(3))]
     assert len(written) == len(set(written))
 
 
@@ -64,12 +66,15 @@ def test_no_two_things_share_a_key(ids: list[str]) -> None:
         (PartitionKeys("fraud", 0).watermark, "fraud:{0}:w"),
         (PartitionKeys("fraud", 0).ledger, "fraud:{0}:b"),
         (PartitionKeys("fraud", 12).customers(["c:1"])[0], "fraud:{12}:c:c:1"),
-        (PartitionKeys("fraud", 12).pending(["{t}"])[0], "fraud:{12}:p:{t}"),
+        (PartitionKeys("fraud", 12).lineups, "fraud:{12}:m"),
+        (PartitionKeys("fraud", 12).generations, "fraud:{12}:g"),
+        (PartitionKeys("fraud", 12).pending([7])[0], "fraud:{12}:p:7"),
         (LearnerKeys("eu-1").fence, "eu-1:{learner}:f"),
         (LearnerKeys("eu-1").watermark, "eu-1:{learner}:w"),
         (LearnerKeys("eu-1").risks([("terminal", "x")])[0], "eu-1:{learner}:t:x"),
         (LearnerKeys("eu-1").risks([("customer", "x")])[0], "eu-1:{learner}:c:x"),
-        (LearnerKeys("eu-1").verdicts(["x"])[0], "eu-1:{learner}:v:x"),
+        (LearnerKeys("eu-1").generations, "eu-1:{learner}:g"),
+        (LearnerKeys("eu-1").verdicts([7])[0], "eu-1:{learner}:v:7"),
         (LearnerKeys("eu-1").roster, "eu-1:{learner}:r"),
         (LearnerKeys("eu-1").revision, "eu-1:{learner}:n"),
         (LearnerKeys("eu-1").snapshot_names, "eu-1:{learner}:s"),

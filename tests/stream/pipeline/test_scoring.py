@@ -96,7 +96,7 @@ def test_the_champion_decides_and_every_challenger_scores_in_shadow() -> None:
     batch = score([transaction("a")], CALM, ratio_model())
     pending = batch.new["a"]
     assert pending.models == ("calm-1", "ratio-1")
-    assert pending.scores[0] == 0.01
+    assert pending.scores[0] == np.float32(0.01)
     assert pending.snapshot == 3
     assert pending.decision == "allow"
 

@@ -19,7 +19,7 @@ from stream.features.catalogue import FEATURE_NAMES, SCHEMA, WIDTH
 from stream.models.boosted import Boosted
 from stream.models.compiled import Constant
 from stream.pipeline.learning import LearningPolicy
-from stream.pipeline.pending import pack_pending, unpack_pending
+from stream.pipeline.pending import pack_pendings
 from stream.ports import Token
 from stream.records import ModelEvent, Record
 from stream.registry.gate import GatePolicy
@@ -28,6 +28,7 @@ from stream.registry.swap import SwapPolicy
 from stream.roles.fitter import FitterPolicy, FitterRole
 from stream.roles.learner import LearnerPolicy, LearnerReport, LearnerRole
 from stream.roles.patience import Patience, Waits
+from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp
 from stream.roles.scorer import ScorerPolicy, ScorerRole
 
@@ -205,10 +206,10 @@ def test_labels_without_a_transaction_or_of_other_features_are_left_out_and_coun
     world = World()
     world.learner()
     world.score(0, 3)
-    packed = world.store.find_pending(["t1"], 2)["t1"]
-    older = msgspec.structs.replace(unpack_pending(packed), feature_schema="ffffffff")
+    stored = PendingReader(world.store, world.waits.redis).open(world.store.find_pending(["t1"], 2), range(2))
+    older = pack_pendings({"t1": msgspec.structs.replace(stored["t1"], feature_schema="ffffffff")})
     tenure = world.store.take_partition(1)
-    world.store.commit(tenure, tenure.watermark, {}, {"t1": pack_pending(older)})
+    world.store.commit(tenure, tenure.watermark, {}, older.records, lineups=older.lineups)
     report = world.fitter(replace(POLICY, negative_rate=1.0)).handle(labels(0, 5))
     assert (report.labels, report.joined, report.skipped, report.rows) == (5, 2, 3, 2)
 

@@ -12,13 +12,14 @@ from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
 from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
-from stream.pipeline.pending import pack_pending, unpack_pending
+from stream.pipeline.pending import pack_pendings
 from stream.records import Record
 from stream.registry.checkpoint import MOST_BYTES
 from stream.registry.seal import seal, unseal
 from stream.registry.snapshot import decode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
+from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp
 from stream.roles.scorer import ScorerPolicy, ScorerRole
 
@@ -367,17 +368,10 @@ def test_a_label_of_a_transaction_with_other_features_becomes_a_dead_letter() ->
     world = World()
     role = world.learner()
     role.start()
-    found = world.store.find_pending
-
-    def as_of_old(*arguments: object) -> dict[str, bytes]:
-        one = found(*arguments)  # type: ignore[arg-type]
-        old = {name: unpack_pending(packed) for name, packed in one.items() if name == "t1"}
-        return one | {
-            name: pack_pending(msgspec.structs.replace(pending, feature_schema="deadbeef"))
-            for name, pending in old.items()
-        }
-
-    world.store.find_pending = as_of_old  # type: ignore[method-assign]
+    stored = PendingReader(world.store, world.waits.redis).open(world.store.find_pending(["t1"], 2), range(2))
+    older = pack_pendings({"t1": msgspec.structs.replace(stored["t1"], feature_schema="deadbeef")})
+    tenure = world.store.take_partition(1)
+    world.store.commit(tenure, tenure.watermark, {}, older.records, lineups=older.lineups)
     report = role.handle(labels(0, 3))
     assert [given.transaction_id for given, _ in report.joined] == ["t0", "t2"]
     (letter,) = world.letters()

@@ -96,7 +96,7 @@ def test_every_transaction_is_answered_in_order_and_keyed_by_its_customer(world:
 
 
 def test_alerts_go_to_both_topics(world: World) -> None:
-    report = world.scorer(0, decision="threshold", threshold=0.005).handle(batch(0, 2))
+    report = world.scorer(0, decision="threshold", threshold=0.004).handle(batch(0, 2))
     assert report.alerts == 2
     assert [one.value for one in world.emitter.on("alerts")] == world.scores()
 
