@@ -22,11 +22,10 @@ from typing import Any, Final, NamedTuple, Self
 
 import redis
 
-from benchmarks.capacity import TOLERATED, Stored, census, used_memory
+from benchmarks.capacity import TOLERATED, census, used_memory
 from benchmarks.provenance import provenance, write
 from producers.publisher import Publisher
 from producers.simulator import Simulator
-from stream.adapters.retention import CHECKPOINTS_KEPT, RETIRED_SNAPSHOT_TTL
 from stream.adapters.topics import create_topics
 from stream.clock import DAY_MS
 from stream.records import Label, encode
@@ -85,9 +84,6 @@ class Load:
         """Transactions a second; None: as many as the pipeline takes."""
         self.published = 0
         self.labelled = 0
-        self.customers: set[str] = set()
-        self.known: set[str] = set()
-        """Customers and terminals of whom there are labels."""
         self.failure: BaseException | None = None
 
     def __enter__(self) -> Self:
@@ -121,8 +117,6 @@ class Load:
                 transaction, is_fraud, _kind = next(self._simulated)
                 key = transaction.customer_id
                 publisher.publish(topics.transactions, key.encode(), encode(transaction))
-                self.customers.add(key)
-                self.known |= {"c" + key, "t" + transaction.terminal_id}
                 label = Label(
                     transaction_id=transaction.transaction_id,
                     is_fraud=is_fraud,
@@ -164,8 +158,9 @@ def main() -> int:
         )
         load.rate = capacity / 2
         samples = list(_soak(load, pipeline, workers, args.minutes * 60))
+        stored = _stored(settings)
         load.rate = 0.0
-        result = _judge(samples, load, capacity / 2) | {"found": _found(settings)}
+        result = _judge(samples, stored, capacity / 2)
     write(args.json, {**provenance(seed=args.seed), "capacity": capacity, **result})
     return not result["passed"]
 
@@ -214,7 +209,7 @@ def _soak(load: Load, pipeline: Pipeline, workers: dict[str, Worker], seconds: f
             _pass(load, workers, min(seconds / _SAMPLES, seconds - taken))
 
 
-def _judge(samples: list[Sample], load: Load, rate: float) -> dict[str, Any]:
+def _judge(samples: list[Sample], stored: dict[str, Any], rate: float) -> dict[str, Any]:
     last = samples[-1]
     warm = [sample for sample in samples if sample.seconds >= WARM_UP * last.seconds]
     tenth = max(1, len(warm) // 10)
@@ -224,20 +219,11 @@ def _judge(samples: list[Sample], load: Load, rate: float) -> dict[str, Any]:
         first, end = (fmean(one.resident[role] for one in some) for some in (warm[:tenth], warm[-tenth:]))
         drift[role] = end / first - 1
         print(f"{role:8} {end / 1e6:7.1f} {drift[role]:+7.1%}")
-    minute = last.seconds - RETIRED_SNAPSHOT_TTL.total_seconds()
-    before = next(sample.learnt for sample in samples if sample.seconds >= minute)
-    generations = 1 + (last.learnt - before) / _SNAPSHOT_LABELS
-    stored = Stored(
-        customers=len(load.customers),
-        risks=len(load.known),
-        pending=last.scored,
-        verdicts=last.learnt,
-        snapshots=round(2 * generations),
-        checkpoints=CHECKPOINTS_KEPT,
+    off = stored["predicted"] / stored["used"] - 1
+    print(
+        f"Redis: {stored['used'] / 1e6:,.1f} MB used, {stored['predicted'] / 1e6:,.1f} MB predicted:"
+        f" off by {off:+.1%}"
     )
-    used, predicted = last.used, stored.predicted()
-    off = predicted / used - 1
-    print(f"Redis: {used / 1e6:,.1f} MB used, {predicted / 1e6:,.1f} MB predicted: off by {off:+.1%}")
     behind = last.published - last.scored
     print(
         f"{last.scored:,d} scored, {last.learnt:,d} learnt; {behind:,d} transactions on their way at the end"
@@ -246,18 +232,19 @@ def _judge(samples: list[Sample], load: Load, rate: float) -> dict[str, Any]:
         "rate": rate,
         "seconds": last.seconds,
         "drift": drift,
-        "redis": {"used": used, "predicted": predicted, "off": off, **stored._asdict()},
+        "redis": {"off": off, **stored},
         "behind": behind,
         "samples": [sample._asdict() for sample in samples],
         "passed": all(abs(one) <= FLAT for one in drift.values()) and abs(off) <= TOLERATED,
     }
 
 
-def _found(settings: Settings) -> dict[str, Any]:
-    """Count what really lies in Redis, for whoever wants to know where a difference comes from."""
+def _stored(settings: Settings) -> dict[str, Any]:
+    """Count what lies in Redis, and what it should take; what one of each takes shows where they differ."""
     with redis.Redis.from_url(settings.redis) as client:
         stored, costs = census(client, settings.namespace)
-    return {"stored": stored._asdict(), "bytes_each": costs}
+        used = used_memory(client)
+    return {"used": used, "predicted": stored.predicted(), **stored._asdict(), "bytes_each": costs}
 
 
 def _pass(load: Load, workers: dict[str, Worker], seconds: float) -> None:
