@@ -2,6 +2,7 @@
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.services.plugin import pytest_configure as configure_services
@@ -18,4 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A developer's own settings must not decide what a test sees.
     for name in [name for name in os.environ if name.startswith("FRAUD_")]:
         del os.environ[name]
+    # How long an example takes is the machine's affair.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
     configure_services(config)

@@ -191,13 +191,14 @@ class Backtest:
             self._clock.now_ms = chunk[-1].transaction.event_time
             report = self._scorer.handle([self._transaction(recorded) for recorded in chunk])
             self._on_stages("score", report.stages)
-            summary.scored += len(report.pendings)
+            pendings = report.pendings
+            summary.scored += len(pendings)
             summary.dead_lettered += len(report.dead_letters)
             summary.alerts += report.alerts
             if self._analysts is not None:
-                self._analysts.see(chunk, report.pendings)
-            on_scored(report.pendings)
-            answers = Answers.of(chunk, report.pendings)
+                self._analysts.see(chunk, pendings)
+            on_scored(pendings)
+            answers = Answers.of(chunk, pendings)
             self.tally.add(answers)
             on_answers(answers)
 

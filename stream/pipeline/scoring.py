@@ -15,8 +15,9 @@ from stream.features.risk import RISK, TERMINAL_FEATURES, customer_risks, termin
 from stream.features.words import say
 from stream.models.compiled import CompiledModel
 from stream.pipeline.decision import Asked, Decider
-from stream.pipeline.pending import LAYOUT, Pending
-from stream.records import Transaction
+from stream.pipeline.lineup import lineup_of
+from stream.pipeline.pending import Pending, PendingBatch, Reasons, score_record
+from stream.records import Alert, Score, Transaction
 
 _OF_CUSTOMER: Final = slice(2, 2 + len(CUSTOMER_FEATURES))
 _OF_TERMINAL: Final = slice(_OF_CUSTOMER.stop, _OF_CUSTOMER.stop + len(TERMINAL_FEATURES))
@@ -74,12 +75,17 @@ class BatchState(NamedTuple):
 class ScoredBatch(NamedTuple):
     """What a record batch led to."""
 
-    answers: list[tuple[str, Pending]]
-    """Transaction id and what was decided, one for each transaction of the batch in its order."""
-    new: dict[str, Pending]
-    """Those among them that were not scored before, by transaction id."""
+    answers: list[Score | Alert]
+    """One for each transaction of the batch, in its order."""
+    scored: PendingBatch
+    """Those transactions among them that were not scored before."""
     changed: list[str]
     """The customers whose states changed."""
+
+    @property
+    def new(self) -> dict[str, Pending]:
+        """Pending records of those that were not scored before, by transaction id."""
+        return self.scored.pendings()
 
 
 def score_batch(
@@ -120,16 +126,15 @@ def score_batch(
             fresh.setdefault(one.transaction_id, one)
     to_score = list(fresh.values())
     new = np.array([one.transaction_id not in state.done for one in to_score], np.bool_)
-    judged = _judge(to_score, _features(to_score, new, state), models, decider, new, now_ms)
-    scored = dict(zip(fresh, judged, strict=True))
+    batch = _judge(to_score, _features(to_score, new, state), models, decider, new, now_ms)
+    first = dict(zip(fresh, batch.answers(), strict=True))
     answers = [
-        (one.transaction_id, state.pending.get(one.transaction_id) or scored[one.transaction_id])
+        first[name] if (name := one.transaction_id) in first else score_record(name, state.pending[name])
         for one in transactions
     ]
     if not new.all():
-        to_score = [one for one, is_new in zip(to_score, new.tolist(), strict=True) if is_new]
-        scored = {one.transaction_id: scored[one.transaction_id] for one in to_score}
-    return ScoredBatch(answers, scored, list(dict.fromkeys(one.customer_id for one in to_score)))
+        batch = batch.take(np.flatnonzero(new).tolist())
+    return ScoredBatch(answers, batch, list(dict.fromkeys(batch.customers)))
 
 
 def _features(
@@ -168,9 +173,7 @@ def _judge(
     decider: Decider,
     new: NDArray[np.bool_],
     now_ms: int,
-) -> list[Pending]:
-    if not transactions:
-        return []
+) -> PendingBatch:
     x = features.astype(np.float64)
     # As they are stored: the first answer and a repeated one are equal, and are decided on alike.
     scores = (
@@ -178,40 +181,27 @@ def _judge(
     )
     versions = tuple(served.version for served in models)
     champion = models[0]
-    asked = Asked(
-        np.array([t.event_time for t in transactions]),
-        np.array([t.amount for t in transactions]),
-        scores,
-        versions,
-        new,
-    )
-    thresholds = decider.thresholds(asked)
+    event_times = np.array([one.event_time for one in transactions], np.int64)
+    amounts = np.array([one.amount for one in transactions], np.float64)
+    thresholds = decider.thresholds(Asked(event_times, amounts, scores, versions, new))
     alerts = np.flatnonzero(scores[:, 0] >= thresholds)
-    reasons = dict(zip(alerts.tolist(), _reasons(x[alerts], champion.model), strict=True))
-    packed = features.astype("<f4", copy=False)
-    return [
-        Pending(
-            LAYOUT,
-            SCHEMA,
-            packed[n].tobytes(),
-            versions,
-            tuple(row),
-            champion.snapshot,
-            threshold,
-            transaction.event_time,
-            transaction.amount,
-            transaction.customer_id,
-            transaction.terminal_id,
-            now_ms,
-            reasons.get(n, ()),
-        )
-        for n, (transaction, row, threshold) in enumerate(
-            zip(transactions, scores.tolist(), thresholds.tolist(), strict=True)
-        )
-    ]
+    return PendingBatch(
+        [one.transaction_id for one in transactions],
+        lineup_of(SCHEMA, versions, WIDTH),
+        features,
+        scores,
+        champion.snapshot,
+        thresholds,
+        event_times,
+        amounts,
+        [one.customer_id for one in transactions],
+        [one.terminal_id for one in transactions],
+        now_ms,
+        dict(zip(alerts.tolist(), _reasons(x[alerts], champion.model), strict=True)),
+    )
 
 
-def _reasons(x: NDArray[np.float64], model: CompiledModel) -> list[tuple[tuple[str, float, float, str], ...]]:
+def _reasons(x: NDArray[np.float64], model: CompiledModel) -> list[Reasons]:
     """Name for each row the features that pushed its score up most.
 
     Where none did, as with a model that says the same to everybody, the one that pushed it down least.

@@ -20,10 +20,10 @@ from stream.features.packing import put, take
 from stream.features.risk import unpack_risk_rows
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
-from stream.pipeline.pending import Pending, pack_pendings, score_record
+from stream.pipeline.pending import Pending, PendingBatch, pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
-from stream.records import DeadLetter, Decoded, Record, Transaction, decode_transactions, encode
+from stream.records import Alert, DeadLetter, Decoded, Record, Score, Transaction, decode_transactions, encode
 from stream.registry.snapshot import decode_roster, decode_snapshot
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits
@@ -88,7 +88,7 @@ class ScorerReport(NamedTuple):
 
     partition: int
     records: int
-    pendings: dict[str, Pending]
+    scored: PendingBatch
     """Transactions scored for the first time."""
     rebuilt: int
     """Transactions scored anew as the store had lost them: answered long ago, and not again."""
@@ -108,6 +108,11 @@ class ScorerReport(NamedTuple):
     """How the partition stands with its alert budget; None without one."""
     stages: dict[str, float]
     """Seconds spent in each stage."""
+
+    @property
+    def pendings(self) -> dict[str, Pending]:
+        """Pending records of the transactions scored for the first time, by transaction id; made anew."""
+        return self.scored.pendings()
 
 
 @dataclass
@@ -257,19 +262,20 @@ class ScorerRole:
         watch.lap("commit")
         answered = owned.resumption.answered
         due = _Due(scored.answers, decoded.dead_letters)
-        pendings = scored.new
+        new = scored.scored
         if batch[0].offset < answered:
             due = due.beyond(answered, decoded)
             again = _ids_before(answered, decoded)
-            pendings = {name: one for name, one in pendings.items() if name not in again}
+            new = new.take([place for place, name in enumerate(new.names) if name not in again])
+        rebuilt = len(scored.scored.names) - len(new.names)
         report = ScorerReport(
             number,
             len(batch),
-            pendings,
-            len(scored.new) - len(pendings),
+            new,
+            rebuilt,
             len(done),
-            len(scored.answers) - len(scored.new) - len(done),
-            sum(pending.decision == "alert" for _, pending in due.answers),
+            len(scored.answers) - len(scored.scored.names) - len(done),
+            sum(answer.decision == "alert" for answer in due.answers),
             due.letters,
             gap,
             [place.timestamp for place in decoded.places if place.offset >= answered],
@@ -394,7 +400,7 @@ class ScorerRole:
         places = state.customers.places
         changed = take(state.customers.rows, [places[name] for name in scored.changed])
         customers = dict(zip(scored.changed, pack_customers(changed), strict=True))
-        pending = pack_pendings(scored.new)
+        pending = pack_pendings(scored.scored)
         owned.tenure = self._waits.redis(
             self._store.commit,
             owned.tenure,
@@ -419,7 +425,7 @@ class ScorerRole:
 class _Due(NamedTuple):
     """What of a batch is to be emitted."""
 
-    answers: list[tuple[str, Pending]]
+    answers: list[Score | Alert]
     letters: list[DeadLetter]
 
     def beyond(self, answered: int, decoded: Decoded[Transaction]) -> "_Due":
@@ -455,11 +461,10 @@ class _Emission:
         self._letters = due.letters
 
     def __iter__(self) -> Iterator[Outgoing]:
-        for transaction_id, pending in self._answers:
-            record = score_record(transaction_id, pending)
-            key, value = pending.customer_id.encode(), encode(record)
+        for answer in self._answers:
+            key, value = answer.customer_id.encode(), encode(answer)
             yield Outgoing(self._topics.scores, key, value)
-            if record.decision == "alert":
+            if answer.decision == "alert":
                 yield Outgoing(self._topics.alerts, key, value)
         for letter in self._letters:
             yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))

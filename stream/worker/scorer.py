@@ -64,7 +64,8 @@ class ScorerHost(Host):
         metrics.batch_records.labels("score").observe(report.records)
         for stage, seconds in report.stages.items():
             metrics.batch_seconds.labels("score", stage).observe(seconds)
-        metrics.transactions.labels("scored").inc(len(report.pendings))
+        scored = report.scored
+        metrics.transactions.labels("scored").inc(len(scored.names))
         metrics.transactions.labels("rebuilt").inc(report.rebuilt)
         metrics.transactions.labels("redelivered").inc(report.redelivered)
         metrics.transactions.labels("duplicate").inc(report.duplicates)
@@ -78,10 +79,9 @@ class ScorerHost(Host):
             metrics.offset_gaps.labels("transactions").inc(report.gap)
         now = wall_clock()
         observe_many(metrics.scoring_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
-        observe_many(metrics.scores, [pending.scores[0] for pending in report.pendings.values()])
-        if report.pendings:
-            newest = max(pending.event_time for pending in report.pendings.values())
-            metrics.event_time.labels("score").set(newest / 1000)
+        observe_many(metrics.scores, scored.scores[:, 0])
+        if scored.names:
+            metrics.event_time.labels("score").set(int(scored.event_times.max()) / 1000)
         serving = {served.version: served.snapshot for served in self.role.models}
         for version, snapshot in serving.items():
             metrics.snapshot.labels(version).set(snapshot)

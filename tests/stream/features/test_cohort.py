@@ -27,7 +27,7 @@ def batches(draw: st.DrawFn) -> list[list[Transaction]]:
     """Draw the batches of a partition: some customers often, others once, in order or not."""
     customers = draw(st.integers(1, 40))
     stream, now = [], START
-    for size in draw(st.lists(st.integers(1, 60), min_size=1, max_size=5)):
+    for size in draw(st.lists(st.integers(1, 50), min_size=1, max_size=3)):
         batch = []
         for n in range(size):
             now += draw(moves) if n % 7 == 0 else n * 60_000

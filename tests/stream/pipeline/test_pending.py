@@ -14,6 +14,7 @@ from stream.pipeline.lineup import Lineup, lineup_name
 from stream.pipeline.pending import (
     LAYOUT,
     Pending,
+    PendingBatch,
     named_lineup,
     pack_pending,
     pack_pendings,
@@ -109,11 +110,44 @@ def test_the_stored_bytes_are_those_that_were_documented() -> None:
     assert unpack_pending(GOLDEN, known(PENDING)) == PENDING
 
 
-@given(some=st.dictionaries(IDS, pendings(), max_size=6))
+@st.composite
+def alike(draw: st.DrawFn) -> dict[str, Pending]:
+    """Return records as one batch makes them: of the same models and features, scored at the same time."""
+    some = draw(st.dictionaries(IDS, pendings(), min_size=1, max_size=6))
+    first = next(iter(some.values()))
+    return {
+        name: msgspec.structs.replace(
+            one,
+            feature_schema=first.feature_schema,
+            features=one.features if len(one.features) == len(first.features) else first.features,
+            models=first.models,
+            scores=(one.scores * len(first.scores))[: len(first.scores)],
+            snapshot=first.snapshot,
+            scored_at=first.scored_at,
+        )
+        for name, one in some.items()
+    }
+
+
+@given(alike(), st.data())
+def test_columns_say_what_the_records_say_one_by_one(some: dict[str, Pending], data: st.DataObject) -> None:
+    batch = PendingBatch.of(some)
+    assert batch.pendings() == some
+    assert batch.answers() == [score_record(name, one) for name, one in some.items()]
+    places = data.draw(st.lists(st.integers(0, len(some) - 1), unique=True))
+    names = [list(some)[place] for place in places]
+    assert batch.take(places).pendings() == {name: some[name] for name in names}
+
+
+def test_no_record_names_no_lineup() -> None:
+    assert pack_pendings(PendingBatch.of({"t1": PENDING}).take([])) == ({}, {})
+
+
+@given(alike())
 def test_what_is_packed_in_a_batch_is_read_to_the_bit_and_as_if_packed_alone(
     some: dict[str, Pending],
 ) -> None:
-    packed = pack_pendings(some)
+    packed = pack_pendings(PendingBatch.of(some))
     lineups = known(*some.values())
     assert packed.lineups.keys() == lineups.keys()
     assert packed.records.keys() == some.keys()

@@ -13,7 +13,7 @@ from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider
 from stream.pipeline.pending import Pending
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
-from stream.records import Transaction
+from stream.records import Alert, Transaction
 
 NOW = 1_700_000_000_000
 (NEW,) = pack_customers(np.zeros(1, STATE))
@@ -136,7 +136,9 @@ def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least(
 
 def test_an_answer_that_expired_and_is_an_alert_again_gives_its_reasons() -> None:
     batch = score([transaction("old")], Served("bold-1", 1, Constant(0.9)), done=frozenset({"old"}))
-    assert batch.answers[0][1].reasons
+    (answer,) = batch.answers
+    assert isinstance(answer, Alert)
+    assert answer.reasons
 
 
 def test_each_transaction_keeps_the_threshold_that_it_was_decided_by() -> None:
@@ -173,7 +175,7 @@ def test_a_transaction_twice_in_a_batch_counts_once() -> None:
     once = score([transaction("a"), transaction("b", minutes=5)], memory=memories[0])
     again = transaction("a", customer="c2", amount=99.0)
     twice = score([transaction("a"), again, transaction("b", minutes=5)], memory=memories[1])
-    assert [name for name, _ in twice.answers] == ["a", "a", "b"]
+    assert [one.transaction_id for one in twice.answers] == ["a", "a", "b"]
     assert twice.new == once.new
     assert memories[0].customers == memories[1].customers
 
@@ -182,7 +184,7 @@ def test_one_that_is_done_but_not_pending_any_more_is_answered_and_changes_nothi
     memory = Memory()
     score([transaction("before")], memory=memory)
     batch = score([transaction("old", minutes=1)], memory=memory, done=frozenset({"old"}))
-    assert [name for name, _ in batch.answers] == ["old"]
+    assert [one.transaction_id for one in batch.answers] == ["old"]
     assert not batch.new
     assert not batch.changed
 
@@ -192,10 +194,10 @@ def test_one_that_is_done_is_described_by_what_is_stored_and_one_after_it_too() 
     score([transaction("old"), transaction("before", minutes=1)], memory=memory)
     again, fresh = transaction("old"), transaction("fresh", minutes=2)
     both = score([again, again, fresh], memory=memory, done=frozenset({"old"}))
-    assert [name for name, _ in both.answers] == ["old", "old", "fresh"]
+    assert [one.transaction_id for one in both.answers] == ["old", "old", "fresh"]
     assert both.changed == ["c1"]
     counts = FEATURE_NAMES.index("customer_count_1d")
-    assert [pending.vector[counts] for _, pending in both.answers] == [2, 2, 2]
+    assert [one.features[counts] for one in both.answers] == [2, 2, 2]
 
 
 def test_what_is_known_of_terminal_and_customer_is_among_the_features() -> None:
@@ -232,7 +234,8 @@ def test_how_a_stream_is_cut_into_batches_changes_nothing(cuts: list[int], seed:
 
 
 def test_an_empty_batch_is_no_trouble() -> None:
-    assert score([]) == ScoredBatch([], {}, [])
+    batch = score([])
+    assert (batch.answers, batch.new, batch.changed) == ([], {}, [])
 
 
 def matrix(batch: ScoredBatch) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from stream.features.catalogue import FEATURE_NAMES, SCHEMA, WIDTH
 from stream.models.boosted import Boosted
 from stream.models.compiled import Constant
 from stream.pipeline.learning import LearningPolicy
-from stream.pipeline.pending import pack_pendings
+from stream.pipeline.pending import PendingBatch, pack_pendings
 from stream.ports import Token
 from stream.records import ModelEvent, Record
 from stream.registry.gate import GatePolicy
@@ -207,7 +207,8 @@ def test_labels_without_a_transaction_or_of_other_features_are_left_out_and_coun
     world.learner()
     world.score(0, 3)
     stored = PendingReader(world.store, world.waits.redis).open(world.store.find_pending(["t1"], 2), range(2))
-    older = pack_pendings({"t1": msgspec.structs.replace(stored["t1"], feature_schema="ffffffff")})
+    other = msgspec.structs.replace(stored["t1"], feature_schema="ffffffff")
+    older = pack_pendings(PendingBatch.of({"t1": other}))
     tenure = world.store.take_partition(1)
     world.store.commit(tenure, tenure.watermark, {}, older.records, lineups=older.lineups)
     report = world.fitter(replace(POLICY, negative_rate=1.0)).handle(labels(0, 5))

@@ -12,7 +12,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
 from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
-from stream.pipeline.pending import pack_pendings
+from stream.pipeline.pending import PendingBatch, pack_pendings
 from stream.records import Record
 from stream.registry.checkpoint import MOST_BYTES
 from stream.registry.seal import seal, unseal
@@ -369,7 +369,8 @@ def test_a_label_of_a_transaction_with_other_features_becomes_a_dead_letter() ->
     role = world.learner()
     role.start()
     stored = PendingReader(world.store, world.waits.redis).open(world.store.find_pending(["t1"], 2), range(2))
-    older = pack_pendings({"t1": msgspec.structs.replace(stored["t1"], feature_schema="deadbeef")})
+    other = msgspec.structs.replace(stored["t1"], feature_schema="deadbeef")
+    older = pack_pendings(PendingBatch.of({"t1": other}))
     tenure = world.store.take_partition(1)
     world.store.commit(tenure, tenure.watermark, {}, older.records, lineups=older.lineups)
     report = role.handle(labels(0, 3))
