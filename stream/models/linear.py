@@ -5,7 +5,6 @@ from math import log
 from typing import Any, Final
 
 import numpy as np
-from river import linear_model, optim, preprocessing
 
 from stream.models.parts import Arrays, Floats, Metadata, Parts
 from stream.models.sampling import corrected
@@ -120,6 +119,9 @@ class OnlineLinear:
         initial: float,
         negative_rate: float = 1.0,
     ) -> None:
+        # Scorers know this module for the compiled form, and do without what takes a second to import.
+        from river import linear_model, optim, preprocessing  # noqa: PLC0415
+
         self.feature_names = feature_names
         self.limit = limit
         self.negative_rate = negative_rate

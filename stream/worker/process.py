@@ -13,13 +13,10 @@ from stream.adapters.http import Server, start_http
 from stream.adapters.metrics import Metrics
 from stream.adapters.topics import require_topics
 from stream.errors import FraudstreamError
-from stream.settings import Role, Settings
-from stream.worker.fitter import FitterHost
+from stream.settings import Settings
 from stream.worker.guard import Guard
 from stream.worker.host import Host
-from stream.worker.learner import LearnerHost
 from stream.worker.log import logging_config
-from stream.worker.scorer import ScorerHost
 
 _log = logging.getLogger("stream.worker")
 
@@ -34,13 +31,7 @@ class Process:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         self.registry = registry
-        kinds: dict[Role, tuple[type[ScorerHost | LearnerHost | FitterHost], ...]] = {
-            "score": (ScorerHost,),
-            "learn": (LearnerHost,),
-            "fit": (FitterHost,),
-            "all": (ScorerHost, LearnerHost),
-        }
-        self.hosts: list[Host] = [kind(settings, self.metrics) for kind in kinds[settings.role]]
+        self.hosts = _hosts(settings, self.metrics)
         self.metrics.build_info.labels(__version__, settings.role).set(1)
         self.app.conf.logging_config = logging_config(settings)
         # Not `app.service`, which starts once partitions are assigned: health is asked for before, when Redis
@@ -64,6 +55,24 @@ class Process:
     def stalled(self) -> list[str]:
         """Say why the process should be restarted; empty when it lives."""
         return [reason for host in self.hosts for reason in host.stalled()]
+
+
+def _hosts(settings: Settings, metrics: Metrics) -> list[Host]:
+    # A role imports what it needs itself: River, which a scorer does without, is most of a learner's start.
+    hosts: list[Host] = []
+    if settings.role in ("score", "all"):
+        from stream.worker.scorer import ScorerHost  # noqa: PLC0415
+
+        hosts.append(ScorerHost(settings, metrics))
+    if settings.role in ("learn", "all"):
+        from stream.worker.learner import LearnerHost  # noqa: PLC0415
+
+        hosts.append(LearnerHost(settings, metrics))
+    if settings.role == "fit":
+        from stream.worker.fitter import FitterHost  # noqa: PLC0415
+
+        hosts.append(FitterHost(settings, metrics))
+    return hosts
 
 
 class _Beside(Service):  # type: ignore[misc]  # mode has no types
