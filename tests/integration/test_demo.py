@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -70,25 +71,37 @@ class Running:
         return next(pid for pid, command in self.left().items() if words in command)
 
 
+@contextmanager
+def _in(folder: Path) -> Iterator[Running]:
+    demo = Running(folder)
+    try:
+        yield demo
+    finally:
+        for pid in demo.left():
+            os.kill(pid, signal.SIGKILL)
+        if demo.process is not None:
+            demo.process.wait()
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     """Return a demo that can be started; nothing of it is left after the test."""
-    demo = Running(tmp_path)
-    yield demo
-    for pid in demo.left():
-        os.kill(pid, signal.SIGKILL)
-    if demo.process is not None:
-        demo.process.wait()
+    with _in(tmp_path) as demo:
+        yield demo
 
 
-def test_it_runs_to_its_end_swaps_and_accounts_for_every_transaction(
-    running: Running, tmp_path: Path
-) -> None:
-    running.start("--transactions=30000", f"--summary={tmp_path / 'S.json'}")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Return a demo that has run to its end, without a terminal, its summary in `S.json`."""
+    folder = tmp_path_factory.mktemp("demo")
+    with _in(folder) as demo:
+        demo.start("--transactions=30000", f"--summary={folder / 'S.json'}")
+        assert demo.wait(150) == 0, demo.said()
+        yield demo
 
-    assert running.wait(150) == 0, running.said()
 
-    summary = json.loads((tmp_path / "S.json").read_text())
+def test_it_runs_to_its_end_swaps_and_accounts_for_every_transaction(finished: Running) -> None:
+    summary = json.loads((finished.folder / "S.json").read_text())
     assert summary["published"] == 30_000
     assert summary["published"] == summary["scored"] + summary["dead_lettered"]
     assert summary["labels_published"] == summary["labels_joined"] == summary["learned"] > 25_000
@@ -97,19 +110,15 @@ def test_it_runs_to_its_end_swaps_and_accounts_for_every_transaction(
     assert summary["swaps"] == sum(event["kind"] == "swap" for event in summary["model_events"]) >= 1
     assert summary["latency_seconds"]["p50"] > 0
     assert summary["finished"] is True
-    assert running.left() == {}
+    assert finished.left() == {}
 
 
-def test_without_a_terminal_it_writes_plain_lines(running: Running) -> None:
-    running.start("--transactions=1000")
-
-    assert running.wait(150) == 0, running.said()
-
-    first, *_ = lines = running.said().splitlines()
+def test_without_a_terminal_it_writes_plain_lines(finished: Running) -> None:
+    first, *_ = lines = finished.said().splitlines()
     assert first.startswith("embedded broker (librdkafka's mock cluster, in memory) at 127.0.0.1:")
     assert "embedded Redis" in first
-    assert "\x1b" not in running.said()
-    assert any(line.startswith("transactions") and "1,000 published" in line for line in lines)
+    assert "\x1b" not in finished.said()
+    assert any(line.startswith("transactions") and "30,000 published" in line for line in lines)
 
 
 def test_ctrl_c_drains_sums_up_and_leaves_no_process_behind(running: Running, tmp_path: Path) -> None:

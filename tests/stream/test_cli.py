@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,15 +81,39 @@ def test_a_backtest_writes_a_score_for_every_transaction(tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_backtest_says_how_good_its_alerts_and_scores_were(tmp_path: Path) -> None:
-    file = recorded(tmp_path / "in.parquet", transactions=9000)
-    report, summary = tmp_path / "r.html", tmp_path / "b.json"
-    result = run(
-        *("backtest", str(file), "--column", "amount=TX_AMOUNT", "--label-delay", "2d"),
-        *("--summary", str(summary), "--report", str(report)),
-    )
+@dataclass(frozen=True)
+class Backtested:
+    """A backtest of 9,000 transactions, told of every 2,000, and what it has written."""
+
+    folder: Path
+    result: Result
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "r.html"
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "b.json"
+
+
+@pytest.fixture(scope="module")
+def backtested(tmp_path_factory: pytest.TempPathFactory) -> Backtested:
+    folder = tmp_path_factory.mktemp("backtest")
+    file = recorded(folder / "in.parquet", transactions=9_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stream.backtest.command._PLAIN_EVERY", 2_000)
+        result = run(
+            *("backtest", str(file), "--column", "amount=TX_AMOUNT", "--label-delay", "2d"),
+            *("--summary", str(folder / "b.json"), "--report", str(folder / "r.html")),
+        )
     assert result.exit_code == 0, result.output
-    told = json.loads(summary.read_text())
+    return Backtested(folder, result)
+
+
+def test_a_backtest_says_how_good_its_alerts_and_scores_were(backtested: Backtested) -> None:
+    result, report = backtested.result, backtested.report
+    told = json.loads(backtested.summary.read_text())
     assert 0 < told["expected_calibration_error"] < 0.1
     assert 0 < told["brier"] < 0.1
     assert 0 < told["alert_recall"] <= 1
@@ -104,7 +129,7 @@ def test_a_backtest_says_how_good_its_alerts_and_scores_were(tmp_path: Path) -> 
     assert html.count("<svg") == 6
     assert f"<dd>{told['expected_calibration_error']:.4f}</dd>" in html
     assert f"<dd>{100 * told['alert_recall']:.1f} %</dd>" in html
-    assert str(tmp_path) not in html
+    assert str(backtested.folder) not in html
 
 
 def test_a_backtest_whose_truth_is_unknown_is_judged_on_nothing(tmp_path: Path) -> None:
@@ -138,11 +163,8 @@ def test_a_report_that_could_not_be_written_stops_before_the_backtest(
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_progress_without_a_terminal_is_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.backtest.command._PLAIN_EVERY", 2_000)
-    file = recorded(tmp_path / "in.parquet", transactions=9_000)
-    result = run("backtest", str(file), "--column", "amount=TX_AMOUNT", "--label-delay", "2d")
-    lines = result.stderr.splitlines()
+def test_progress_without_a_terminal_is_whole_lines(backtested: Backtested) -> None:
+    lines = backtested.result.stderr.splitlines()
     progress = [line for line in lines if "transactions" in line]
     assert len(progress) == 4
     pattern = r"2025-\d\d-\d\d  [2468],000 of 9,000 transactions, [\d,]+/s, \d+:\d\d:\d\d left"
