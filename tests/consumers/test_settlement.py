@@ -203,7 +203,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_dying_at_any_step_neither_loses_nor_doubles_nor_overrules_a_label(
     steps: list[tuple[str, int, int]],

@@ -32,9 +32,8 @@ OpenStore = Callable[..., Store]
 
 EXAMPLES = settings(
     max_examples=60,
-    deadline=None,
     # A store of its own for each example, from a factory that the examples share.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 DAY = timedelta(days=1)
 

@@ -68,7 +68,7 @@ def grown() -> tuple[lightgbm.Booster, Boosted]:
     return booster, compiled(booster)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     examples=st.lists(st.tuples(ROWS, st.booleans()), min_size=2, max_size=120),
     asked=st.lists(ROWS, min_size=1, max_size=20),

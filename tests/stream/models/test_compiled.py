@@ -27,7 +27,9 @@ VALUES = st.one_of(
 )
 ROWS = st.tuples(VALUES, VALUES, st.sampled_from([0.0, 1.0]), st.just(4.0))
 EXAMPLES = st.lists(st.tuples(ROWS, st.booleans()), max_size=120)
-SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
 

@@ -45,7 +45,7 @@ def test_compiled_and_river_scores_agree(model: OnlineModel, rows: list[tuple[fl
     assert model.compile().predict(x) == pytest.approx(expected, abs=1e-9, rel=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.sampled_from(sorted(RECIPES)),
     st.lists(st.tuples(values, values, values, st.booleans()), min_size=1, max_size=120),
