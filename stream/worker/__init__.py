@@ -14,6 +14,7 @@ import faust
 
 from stream.adapters.topics import require_topics
 from stream.garbage import calm_collector
+from stream.heap import keep_heap_small
 from stream.settings import Settings, load_settings
 from stream.worker.process import Process
 
@@ -36,6 +37,7 @@ def run_worker(settings: Settings) -> None:
     SettingsError, TopicError, InfrastructureError
         Nothing has started yet: a setting is wrong, a topic is missing, no broker answers.
     """
+    keep_heap_small()
     process = Process(settings)
     # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
     require_topics(settings)
