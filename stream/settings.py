@@ -83,7 +83,7 @@ class Settings(BaseSettings):
             gt=0,
             le=400,
             description="How long a scored transaction waits for its label: the longest verification"
-            " latency, in days.",
+            " latency, in days; its record may stay for up to a quarter longer.",
         ),
     ] = 35.0
     state_days: Annotated[

@@ -84,7 +84,7 @@ class Backtest:
 
     Notes
     -----
-    Memory: the pending records of `settings.pending_days` of the stream, about 0.6 KB a transaction.
+    Memory: the pending records of `settings.pending_days` of the stream, about 0.5 KB a transaction.
     """
 
     def __init__(self, settings: Settings, analysts: Analysts | None = None) -> None:
