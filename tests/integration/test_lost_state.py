@@ -25,7 +25,7 @@ FAST = {
     "checkpoint_seconds": 1,
     # The run that it is compared with has one partition: by budget, it would alert on others.
     "decision": "threshold",
-    "alert_threshold": 0.005,
+    "alert_threshold": 0.004,
     # A label that does not wait for its transaction is given up at once.
     "label_grace_seconds": 0,
 }
