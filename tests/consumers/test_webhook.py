@@ -83,7 +83,7 @@ def test_a_server_that_is_too_slow_is_tried_again(receiver: Receiver) -> None:
     stop = Stop()
     slow = threading.Thread(target=lambda: sink(receiver, timeout_seconds=0.1).deliver(make_alert(), stop))
     slow.start()
-    eventually(lambda: len(receiver.posts) >= 2, 10)
+    eventually(lambda: len(receiver.posts) >= 2)
     receiver.delay_seconds = 0.0
     slow.join(10)
     assert not slow.is_alive()

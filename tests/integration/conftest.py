@@ -149,7 +149,7 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     workers: list[Worker] = []
     numbers = count(1)
 
-    def start(settings: Settings, role: str = "all", timeout: float | None = 60.0) -> Worker:
+    def start(settings: Settings, role: str = "all", timeout: float | None = 90.0) -> Worker:
         log = tmp_path / f"worker-{role}-{next(numbers)}.log"
         log.touch()
         logs.append(log)

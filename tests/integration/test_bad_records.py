@@ -125,7 +125,7 @@ def test_every_bad_record_ends_whole_in_the_dead_letters_and_the_batch_goes_on(
 
         expected = Counter(("transactions", one.reason) for one in BAD_TRANSACTIONS)
         expected += Counter(("labels", one.reason) for one in BAD_LABELS)
-        eventually(lambda: process.metric("fraud_dead_letters_total") == len(bad), 5)
+        eventually(lambda: process.metric("fraud_dead_letters_total") == len(bad))
         for (topic, reason), count in expected.items():
             assert process.metric("fraud_dead_letters_total", topic=topic, reason=reason) == count
         assert process.metric("fraud_transactions_total", outcome="dead_letter") == len(BAD_TRANSACTIONS)
@@ -154,7 +154,9 @@ def test_what_is_redriven_comes_back_and_is_used_when_its_fault_is_mended(
         assert redriven.code == 0, redriven.err
         assert f"redrive: {count} redriven" in redriven.err
         answered = {"missing", "miskeyed", "without key"}
-        eventually(lambda: pipeline.scores().keys() == answered, 10, lambda: str(pipeline.scores().keys()))
+        eventually(
+            lambda: pipeline.scores().keys() == answered, describe=lambda: str(pipeline.scores().keys())
+        )
         eventually(lambda: pipeline.verdicts().keys() == {"missing"}, describe="its label joined")
         # As bad as before, and filed anew.
         again = pipeline.dead_letters(count + 3)[count:]

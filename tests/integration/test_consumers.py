@@ -76,7 +76,7 @@ class Stage:
                 found.extend(message.headers() or [] for message in consumer.consume(100, 0.1))
                 return len(found) >= wanted
 
-            eventually(all_read, 20)
+            eventually(all_read)
             return found
         finally:
             consumer.close()
@@ -113,7 +113,7 @@ def test_alerts_are_shown_once_over_several_runs(stage: Stage) -> None:
 def test_alerts_end_in_order_when_told_to(stage: Stage, tmp_path: Path) -> None:
     stage.publish(stage.names.alerts, [make_alert(f"t{n}") for n in range(5)])
     shown = stage.start(tmp_path / "alerts.log", "alerts")
-    eventually(lambda: shown.tail().count("customer c1") == 5, 30, shown.tail)
+    eventually(lambda: shown.tail().count("customer c1") == 5, describe=shown.tail)
     assert shown.terminate() == 0
     assert "5 delivered" in shown.tail()
     assert stage.run("alerts", "--until-idle", "1").stdout == ""
@@ -129,7 +129,7 @@ def test_an_archive_that_was_killed_holds_every_record_once(stage: Stage, tmp_pa
     stage.publish(stage.names.scores, scores[:3_000])
     stage.publish(stage.names.labels, labels)
     victim = stage.start(tmp_path / "a.log", "archive", str(folder), "--roll-records", "200")
-    eventually(lambda: any((folder / "scores").glob("date=*/[!.]*")), 30, victim.tail)
+    eventually(lambda: any((folder / "scores").glob("date=*/[!.]*")), describe=victim.tail)
     victim.kill()
     stage.publish(stage.names.scores, scores[3_000:])
 

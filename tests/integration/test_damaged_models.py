@@ -61,7 +61,7 @@ def test_damaged_snapshots_are_refused_and_scoring_goes_on_with_the_last_good_on
         scorer.kill()
         scorer = worker(settings, "score", timeout=None)
         pipeline.publish(last)
-        eventually(lambda: "cannot be used, scoring waits for others" in scorer.tail(), 40, scorer.tail)
+        eventually(lambda: "cannot be used, scoring waits for others" in scorer.tail(), describe=scorer.tail)
         assert not scorer.is_ready()
         assert "its signature does not match" in scorer.why_not_ready()
         worker(settings, "learn", timeout=None)

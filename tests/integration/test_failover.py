@@ -104,7 +104,7 @@ def test_scorers_hand_over_when_one_stops_or_is_replaced_in_its_sleep_or_is_kill
         stopped.ask_to_stop()
         assert pipeline.scored() < 4_000, "stopped too late"
         pipeline.await_scored(4_000)
-        eventually(lambda: stopped.returncode == 0, 10, stopped.tail)
+        eventually(lambda: stopped.returncode == 0, describe=stopped.tail)
         assert {len(given) for given in pipeline.scores(first).values()} == {1}
         _await_shared(sleeper, killed)
 
@@ -167,7 +167,7 @@ def _await_shared(*scorers: Worker) -> None:
         held = [scorer.metric("fraud_assigned_partitions", role="score") for scorer in scorers]
         return sum(held) == 6 and max(held) == min(held)
 
-    eventually(shared, 40, "scorers with a share of the partitions each")
+    eventually(shared, describe="scorers with a share of the partitions each")
 
 
 def _kill_when(conditions: dict[Worker, Callable[[], bool]]) -> None:

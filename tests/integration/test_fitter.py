@@ -37,13 +37,13 @@ def test_a_lightgbm_challenger_joins_the_roster_and_is_scored(
         pipeline.publish(first)
         pipeline.await_scored(500)
         pipeline.publish(labels(first))
-        eventually(lambda: "lightgbm-1" in roster(pipeline), 40, lambda: f"only {roster(pipeline)}")
-        eventually(lambda: fitter.metric("fraud_label_offset") == 499, 20, "every label read")
+        eventually(lambda: "lightgbm-1" in roster(pipeline), describe=lambda: f"only {roster(pipeline)}")
+        eventually(lambda: fitter.metric("fraud_label_offset") == 499, describe="every label read")
         assert fitter.metric("fraud_fits_total") == fitter.metric("fraud_fit_seconds_count") == 1
         assert fitter.metric("fraud_fit_labels_total", outcome="joined") == 500
         assert fitter.metric("fraud_fit_rows", outcome="fraud") > 30
         assert fitter.metric("fraud_fit_timestamp_seconds") > 0
-        eventually(lambda: main.metric("fraud_offers_total", decision="admitted") == 1, 10)
+        eventually(lambda: main.metric("fraud_offers_total", decision="admitted") == 1)
 
         second = transactions(60, "b")
         pipeline.publish(second)
@@ -53,13 +53,13 @@ def test_a_lightgbm_challenger_joins_the_roster_and_is_scored(
 
         assert fitter.terminate() == 0
         heir = worker(settings, "fit")
-        eventually(lambda: heir.metric("fraud_label_offset") == 499, 20, "every label read again")
+        eventually(lambda: heir.metric("fraud_label_offset") == 499, describe="every label read again")
         assert heir.metric("fraud_fits_total") == 0, "the schedule goes on from the last offer"
         assert heir.metric("fraud_fit_timestamp_seconds") > 0
         more = transactions(900)[500:]
         pipeline.publish(more)
         pipeline.scores(more)
         pipeline.publish(labels(more))
-        eventually(lambda: main.metric("fraud_offers_total", decision="admitted") == 2, 40)
+        eventually(lambda: main.metric("fraud_offers_total", decision="admitted") == 2)
         assert "lightgbm-1" in roster(pipeline)
         assert "lightgbm-2" not in roster(pipeline)

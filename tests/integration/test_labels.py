@@ -44,14 +44,14 @@ def test_labels_are_joined_once_corrected_parked_and_given_up(
             ]
         )
         pipeline.await_learnt(24)
-        eventually(lambda: process.metric("fraud_parked_labels") == 2, 10, "two labels parked")
+        eventually(lambda: process.metric("fraud_parked_labels") == 2, describe="two labels parked")
         verdicts = {name: unpack_verdicts(said) for name, said in pipeline.verdicts().items()}
         assert verdicts.keys() == {one.transaction_id for one in scored}
         assert verdicts[repeated.transaction_id] == (Said(0, is_fraud=True),)
         assert verdicts[corrected.transaction_id] == (Said(1, is_fraud=False), Said(5, is_fraud=True))
 
         pipeline.publish([late])
-        eventually(lambda: late.transaction_id in pipeline.verdicts(), 10, "the early label joined")
+        eventually(lambda: late.transaction_id in pipeline.verdicts(), describe="the early label joined")
         [letter] = pipeline.dead_letters(1)
         assert letter.reason == "unmatched_label"
         assert (letter.topic, letter.offset) == (pipeline.topics.labels, 3)
@@ -66,7 +66,7 @@ def test_labels_are_joined_once_corrected_parked_and_given_up(
             "unmatched": 1,
             "dead_letter": 0,
         }
-        eventually(lambda: process.metric("fraud_labels_total", outcome="unmatched") == 1, 5)
+        eventually(lambda: process.metric("fraud_labels_total", outcome="unmatched") == 1)
         for outcome, count in outcomes.items():
             assert process.metric("fraud_labels_total", outcome=outcome) == count, outcome
         assert process.metric("fraud_parked_labels") == 0

@@ -80,11 +80,11 @@ def test_a_redis_that_is_rebuilt_holds_what_it_would_hold_and_nothing_is_answere
 
         rebuild = _choose(pipeline.settings, "rebuild")
         learner = worker(rebuild, "learn", timeout=None)
-        eventually(lambda: learner.status("/health/ready") == 503, 30, learner.tail)
-        eventually(lambda: "scorers are still reading" in learner.why_not_ready(), 30, learner.tail)
+        eventually(lambda: learner.status("/health/ready") == 503, describe=learner.tail)
+        eventually(lambda: "scorers are still reading" in learner.why_not_ready(), describe=learner.tail)
         assert learner.metric("fraud_waiting", service="scorers") == 1
         killed = worker(rebuild, "score", timeout=None)
-        eventually(lambda: pipeline.scored() >= 500, 40, killed.tail, every=0.01)
+        eventually(lambda: pipeline.scored() >= 500, describe=killed.tail, every=0.01)
         killed.kill()
         assert pipeline.scored() < 3_000, "killed too late"
         assert pipeline.learnt() == 0
@@ -128,7 +128,7 @@ def test_after_an_emptied_redis_workers_go_on_cold_where_that_is_asked_for(
         # In the middle of its work, as well.
         _flush(server)
         pipeline.publish(new)
-        eventually(lambda: process.returncode == 1, 30, process.tail)
+        eventually(lambda: process.returncode == 1, describe=process.tail)
         assert "Redis has lost" in process.tail()
 
         cold = worker(_choose(pipeline.settings, "cold"), "all", timeout=None)
@@ -166,13 +166,15 @@ def test_what_a_redis_that_went_back_in_time_lost_is_read_again(
         pipeline.await_scored(1_000)
         pipeline.publish(known[:400])
         pipeline.await_learnt(400)
-        newest = eventually(lambda: pipeline.learner_keys("k").get("0"), 10, "a checkpoint")
+        newest = eventually(lambda: pipeline.learner_keys("k").get("0"), describe="a checkpoint")
         backup = server.back_up()
         pipeline.publish([*late, *known[400:800]])
         pipeline.await_scored(2_000)
         pipeline.await_learnt(800)
         _await_acknowledged(pipeline, scored=2_000, learnt=800)
-        eventually(lambda: pipeline.learner_keys("k")["0"] != newest, 10, "a checkpoint after the backup")
+        eventually(
+            lambda: pipeline.learner_keys("k")["0"] != newest, describe="a checkpoint after the backup"
+        )
         server.process.kill()
         server.restore(backup)
 
@@ -212,14 +214,14 @@ def _await_acknowledged(pipeline: Pipeline, *, scored: int, learnt: int) -> None
     def acknowledged(topic: str, role: str) -> int:
         return sum(pipeline.committed(topic, role).values())
 
-    eventually(lambda: acknowledged(pipeline.topics.transactions, "score") == scored, 15)
-    eventually(lambda: acknowledged(pipeline.topics.labels, "learn") == learnt, 15)
+    eventually(lambda: acknowledged(pipeline.topics.transactions, "score") == scored)
+    eventually(lambda: acknowledged(pipeline.topics.labels, "learn") == learnt)
 
 
 def _await_ended(running: dict[str, Worker]) -> None:
     """Wait until each has ended by itself, with one sentence."""
     for role, process in running.items():
-        eventually(lambda process=process: process.returncode is not None, 30, process.tail)
+        eventually(lambda process=process: process.returncode is not None, describe=process.tail)
         assert process.returncode == 1
         assert process.tail().count(f"{role} stops: ") == 1
 

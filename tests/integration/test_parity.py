@@ -67,7 +67,7 @@ def test_two_scorers_serve_the_new_champion_from_one_transaction_to_the_next(
     settings = topics(decision="threshold", **STEADY, **BEATEN)
     with Pipeline(settings) as pipeline:
         learner, *scorers = (worker(settings, role, timeout=None) for role in ("learn", "score", "score"))
-        eventually(lambda: all(one.is_ready() for one in scorers), 40, "two scorers")
+        eventually(lambda: all(one.is_ready() for one in scorers), describe="two scorers")
         _replay(settings, file)
 
         summary = assert_backtest_agrees(settings, file, HALF_A_DAY, HALF_A_DAY, pipeline.scores())

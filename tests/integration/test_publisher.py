@@ -115,7 +115,7 @@ def test_a_broker_that_is_away_is_said_with_the_topic_and_the_reason() -> None:
 def test_a_failed_delivery_is_said_by_the_next_call() -> None:
     publisher = Publisher(nowhere(), timeout_seconds=0.5)
     publisher.publish("transactions", b"k", b"v")
-    eventually(lambda: _failure_of(publisher.serve), timeout=20, describe="the failure being said")
+    eventually(lambda: _failure_of(publisher.serve), describe="the failure being said")
 
 
 def test_a_full_queue_blocks_until_there_is_room() -> None:

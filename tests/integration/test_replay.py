@@ -194,7 +194,7 @@ def test_a_signal_ends_a_replay_in_good_order(
     records = read_topic(embedded_broker, "transactions", until=1)
     assert len(records) == 1
     process.send_signal(number)
-    code, out, err = finish(process, timeout=20)
+    code, out, err = finish(process)
     assert code == 0, err
     assert "published 1 transactions and 0 labels" in out
     assert "stopped early" in out

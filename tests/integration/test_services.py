@@ -330,7 +330,7 @@ async def _consume_with_aiokafka(settings: Settings, number: int) -> list[bytes]
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         # aiokafka tells of a new assignment to a subclass only; asking is shorter.
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.05)

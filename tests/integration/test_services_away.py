@@ -40,7 +40,7 @@ def test_what_keeps_a_worker_from_starting_is_said_in_one_sentence(
             for words, settings in wrong.items()
         }
         for words, process in started.items():
-            eventually(lambda process=process: process.returncode is not None, 30, process.tail)
+            eventually(lambda process=process: process.returncode is not None, describe=process.tail)
             assert process.returncode in (1, 2)
             assert words in process.tail()
             assert process.tail().count("\n") == 1, process.tail()
@@ -54,8 +54,8 @@ def test_a_worker_waits_for_a_redis_that_is_away_at_its_start(
     server.stop()
     with Pipeline(Settings(broker=embedded_broker, redis=server.url)) as pipeline:
         process = worker(pipeline.settings, "all", timeout=None)
-        eventually(lambda: process.status("/health/ready") == 503, 20, process.tail)
-        eventually(lambda: process.metric("fraud_waiting", service="redis") == 1, 10, process.tail)
+        eventually(lambda: process.status("/health/ready") == 503, describe=process.tail)
+        eventually(lambda: process.metric("fraud_waiting", service="redis") == 1, describe=process.tail)
         assert process.status("/health/live") == 200
         assert f"Redis at {server.url} is away" in process.why_not_ready()
 
@@ -79,17 +79,17 @@ def test_a_worker_whose_broker_goes_down_turns_red_and_recovers_and_stops_withou
             pipeline.await_scored(500)
             broker.go_down()
             assert pipeline.scored() < 6_000, "too late"
-            eventually(lambda: not process.is_ready(), 15, process.tail)
+            eventually(lambda: not process.is_ready(), describe=process.tail)
             assert "is Kafka away?" in process.why_not_ready()
             assert process.status("/health/live") == 200
             broker.come_up()
             answers = pipeline.scores(some)
             assert all(len(set(given)) == 1 for given in answers.values())
-            eventually(process.is_ready, 10, process.tail)
+            eventually(process.is_ready, describe=process.tail)
 
             broker.go_down()
             process.ask_to_stop()
-            eventually(lambda: process.returncode == 0, 10, process.tail)
+            eventually(lambda: process.returncode == 0, describe=process.tail)
 
 
 @pytest.mark.service("redis")
@@ -106,27 +106,27 @@ def test_a_worker_whose_redis_is_full_or_silent_turns_red_and_recovers_with_noth
 
         client.config_set("maxmemory", 1)
         pipeline.publish(full)
-        eventually(lambda: not process.is_ready(), 10, process.tail)
+        eventually(lambda: not process.is_ready(), describe=process.tail)
         assert "is full" in process.why_not_ready()
         client.config_set("maxmemory", 0)
-        eventually(process.is_ready, 10, process.tail)
+        eventually(process.is_ready, describe=process.tail)
         pipeline.scores(full)
 
         # Also with nothing to do.
         server.process.pause()
-        eventually(lambda: not process.is_ready(), 10, process.tail)
+        eventually(lambda: not process.is_ready(), describe=process.tail)
         pipeline.publish(silent)
         assert "did not answer within 5 s" in process.why_not_ready()
         assert process.status("/health/live") == 200
         server.process.resume()
-        eventually(process.is_ready, 10, process.tail)
+        eventually(process.is_ready, describe=process.tail)
         assert {len(given) for given in pipeline.scores(full + silent).values()} == {1}
         assert process.metric("fraud_infrastructure_errors_total", service="redis") >= 2
 
         server.process.pause()
         pipeline.publish(last)
         process.ask_to_stop()
-        eventually(lambda: process.returncode == 0, 10, process.tail)
+        eventually(lambda: process.returncode == 0, describe=process.tail)
         server.process.resume()
 
         whole = Uninterrupted(pipeline.settings)

@@ -531,10 +531,10 @@ def test_what_is_not_written_any_more_is_forgotten_in_its_time(open_store: OpenS
     for store in (short_pending, short_state):
         store.commit(store.take_partition(0), 5, {"c1": b"state"}, {"t1": b"record"})
         store.commit_labels(store.take_learner()[0], 6, {("terminal", "x"): b"shop"}, {"t1": b"fraud"})
-    eventually(lambda: not short_pending.load(0, [], [], ["t1"]).pending, timeout=5)
-    eventually(lambda: not short_pending.find_verdicts(["t1"]), timeout=5)
-    eventually(lambda: not short_state.load(0, ["c1"], [], []).customers, timeout=5)
-    eventually(lambda: not short_state.find_risks([("terminal", "x")]), timeout=5)
+    eventually(lambda: not short_pending.load(0, [], [], ["t1"]).pending)
+    eventually(lambda: not short_pending.find_verdicts(["t1"]))
+    eventually(lambda: not short_state.load(0, ["c1"], [], []).customers)
+    eventually(lambda: not short_state.find_risks([("terminal", "x")]))
     assert short_pending.load(0, ["c1"], [("terminal", "x")], []).customers == {"c1": b"state"}
     assert short_pending.find_risks([("terminal", "x")]) == {("terminal", "x"): b"shop"}
     assert short_state.load(0, [], [], ["t1"]).pending == {"t1": b"record"}

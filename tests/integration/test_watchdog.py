@@ -43,7 +43,7 @@ def test_whatever_stalls_ends_the_process_with_the_reason_and_the_next_one_goes_
                 # It has done everything, and stood still for no longer than it may: now there is work again.
                 pipeline.publish(second)
         for kind, process in stalling.items():
-            eventually(lambda process=process: process.returncode is not None, 40, process.tail)
+            eventually(lambda process=process: process.returncode is not None, describe=process.tail)
             assert process.returncode == 1, process.tail()
             assert STALLED[kind] in process.tail()
             assert "; ending, to be started again\n" in process.tail()

@@ -73,11 +73,11 @@ class Pipeline:
         """Return how many records of `labels` are done with, by the watermark."""
         return self.store.labels_done() + 1
 
-    def await_scored(self, records: int, timeout: float = 40) -> None:
+    def await_scored(self, records: int, timeout: float = 60) -> None:
         """Wait until so many records of `transactions` are done with."""
         eventually(lambda: self.scored() >= records, timeout, lambda: f"{self.scored()} of {records} scored")
 
-    def await_learnt(self, records: int, timeout: float = 40) -> None:
+    def await_learnt(self, records: int, timeout: float = 60) -> None:
         """Wait until so many records of `labels` are done with."""
         eventually(lambda: self.learnt() >= records, timeout, lambda: f"{self.learnt()} of {records} learnt")
 

@@ -57,7 +57,7 @@ class Process:
         """How it ended; None while it runs."""
         return self._popen.poll()
 
-    def await_ready(self, ready: Callable[[], object], timeout: float = 60.0) -> None:
+    def await_ready(self, ready: Callable[[], object], timeout: float = 90.0) -> None:
         """Wait until `ready` says so; say what the service said when it ends or takes longer."""
 
         def ready_or_gone() -> bool:
@@ -70,7 +70,7 @@ class Process:
         """Send SIGTERM and return."""
         self._popen.terminate()
 
-    def terminate(self, timeout: float = 20.0) -> int:
+    def terminate(self, timeout: float = 60.0) -> int:
         """Ask it to stop (SIGTERM), wait for it, and return how it ended; kill it when time is up."""
         if self._popen.poll() is None:
             self.ask_to_stop()

@@ -15,7 +15,7 @@ def read_topic(
     bootstrap: str,
     topic: str,
     until: Callable[[list[Record]], bool] | int | None = None,
-    timeout: float = 30.0,
+    timeout: float = 60.0,
 ) -> list[Record]:
     """Return the records of a topic, those of each partition in order.
 

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 def eventually(
     condition: Callable[[], T],
-    timeout: float = 30.0,
+    timeout: float = 60.0,
     describe: str | Callable[[], str] = "",
     every: float = 0.05,
 ) -> T:
@@ -20,7 +20,7 @@ def eventually(
     condition
         Asked again and again. What it raises is not caught: only a false value means "not yet".
     timeout
-        Seconds after which to give up.
+        Seconds after which to give up: far more than it takes, even beside other tests on a busy machine.
     describe
         What is waited for, in words; or a function that tells how things stand when time is up.
     every

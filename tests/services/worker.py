@@ -33,7 +33,7 @@ class Worker(Process):
         Seconds it may take to become ready; None does not wait.
     """
 
-    def __init__(self, settings: Settings, role: str, log: Path, timeout: float | None = 60.0) -> None:
+    def __init__(self, settings: Settings, role: str, log: Path, timeout: float | None = 90.0) -> None:
         port = settings.http_port if "http_port" in settings.model_fields_set else free_port()
         self.url = f"http://127.0.0.1:{port}"
         # Nothing of the caller's own configuration may leak in.
