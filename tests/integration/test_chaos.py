@@ -22,7 +22,7 @@ KINDS = (
 
 @pytest.mark.service("kafka")
 @pytest.mark.service("redis")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_or_counted_twice_whatever_is_killed_or_cut(tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"
     ended = subprocess.run(

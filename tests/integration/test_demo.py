@@ -95,7 +95,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("demo")
     with _in(folder) as demo:
         demo.start("--transactions=30000", f"--summary={folder / 'S.json'}")
-        assert demo.wait(150) == 0, demo.said()
+        assert demo.wait(250) == 0, demo.said()
         yield demo
 
 
@@ -204,7 +204,7 @@ def test_it_runs_on_real_services_apart_from_everything_else(
         "--transactions=2000", f"--broker={kafka}", f"--redis={redis_url}", f"--summary={tmp_path / 'S.json'}"
     )
 
-    assert running.wait(170) == 0, running.said()
+    assert running.wait(250) == 0, running.said()
 
     first = running.said().splitlines()[0]
     assert first.startswith(f"Kafka at {kafka}, topics demo-")
