@@ -38,6 +38,7 @@ log.cleaner.dedupe.buffer.size=4194304
 num.network.threads=2
 num.io.threads=2
 background.threads=2
+{options}
 """
 # Started for minutes on a small machine: the fast compiler alone and the small collector start quickest.
 _JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -56,10 +57,16 @@ class KafkaServer:
     proxied
         Further ports that it listens on, each with the port of 127.0.0.1 that clients who come that way are
         told to go to: a proxy's.
+    options
+        More of the broker's configuration.
     """
 
     def __init__(
-        self, directory: Path, java: tuple[str, ...] = _JAVA, proxied: Mapping[int, int] | None = None
+        self,
+        directory: Path,
+        java: tuple[str, ...] = _JAVA,
+        proxied: Mapping[int, int] | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self._java = (*java, _QUIET, "-cp", f"{JARS}/*")
         self._directory = directory
@@ -75,6 +82,7 @@ class KafkaServer:
                 listeners="".join(f",{way}://127.0.0.1:{own}" for way, (own, _) in ways.items()),
                 advertised="".join(f",{way}://127.0.0.1:{told}" for way, (_, told) in ways.items()),
                 protocols="".join(f",{way}:PLAINTEXT" for way in ways),
+                options="\n".join(f"{name}={value}" for name, value in (options or {}).items()),
             )
         )
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -28,9 +28,12 @@ class Uninterrupted:
     ----------
     settings
         Those that the workers run with.
+    batch_records
+        How many transactions, or labels, are worked on at a time.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, batch_records: int = _BATCH) -> None:
+        self._batch_records = batch_records
         self.store = InMemoryStore()
         topics, waits = TopicNames(), Waits.alike(Patience(threading.Event(), lambda _: None))
         alone = settings.model_copy(update={"partitions": 1})
@@ -79,8 +82,8 @@ class Uninterrupted:
         return self.store.find_verdicts(sorted(self.pending))
 
     def _batches(self, topic: str, some: Sequence[Transaction | Label]) -> Iterable[list[Record]]:
-        for start in range(0, len(some), _BATCH):
-            yield [self._record(topic, one) for one in some[start : start + _BATCH]]
+        for start in range(0, len(some), self._batch_records):
+            yield [self._record(topic, one) for one in some[start : start + self._batch_records]]
 
     def _record(self, topic: str, one: Transaction | Label) -> Record:
         offset = self._offsets[topic]

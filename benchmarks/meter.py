@@ -1,0 +1,104 @@
+"""A meter: what is done, and what is used up for it, from the steady part of a drain to its end."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from benchmarks.site import cpu_seconds
+from tests.services.process import Process
+from tests.services.worker import Worker
+
+WARM_UP: Final = 0.1
+"""Share of a backlog that is left out: caches fill, code is compiled."""
+_STEP_SECONDS: Final = 0.02
+_STALLED_SECONDS: Final = 120.0
+_STAGES: Final = ("decode", "load", "compute", "commit", "emit")
+
+
+class Reading(NamedTuple):
+    """What the meter shows at one moment."""
+
+    seconds: float
+    done: int
+    used: dict[str, float]
+    """Seconds of processor time by process, and of time by stage."""
+
+
+class Usage(NamedTuple):
+    """What one record takes."""
+
+    rate: float
+    """Records a second."""
+    cpu: dict[str, float]
+    """Microseconds of processor time by process."""
+    stages: dict[str, float]
+    """Microseconds by stage; empty for a process that does not tell."""
+
+
+def drain(
+    done: Callable[[], int],
+    count: int,
+    measured: Mapping[str, Process],
+    beside: Mapping[str, Process],
+    role: str = "score",
+) -> Usage:
+    """Wait until so many records are done, and return what one took.
+
+    Parameters
+    ----------
+    done
+        Tells how many are done.
+    count
+        How many there are.
+    measured
+        What does it, by name: one process, or several of a kind.
+    beside
+        What else works for it: Kafka, Redis.
+    role
+        Whose stages to read, of workers.
+
+    Raises
+    ------
+    RuntimeError
+        A process has ended, or nothing is done for two minutes.
+    """
+    processes = {**measured, **beside}
+    begin = _await(done, max(1, round(count * WARM_UP)), processes)
+    first = _read(begin, processes, role)
+    last = _read(_await(done, count, processes), processes, role)
+    each = 1e6 / (last.done - first.done)
+    used = {name: (last.used[name] - first.used[name]) * each for name in last.used}
+    return Usage(
+        (last.done - first.done) / (last.seconds - first.seconds),
+        {name: used[name] for name in processes},
+        {name: used[name] for name in _STAGES if name in used},
+    )
+
+
+def _await(done: Callable[[], int], count: int, processes: Mapping[str, Process]) -> tuple[float, int]:
+    """Return when so many were done, and how many then were."""
+    seen, since = -1, time.monotonic()
+    while True:
+        now_done, now = done(), time.monotonic()
+        if now_done >= count:
+            return now, now_done
+        if now_done > seen:
+            seen, since = now_done, now
+        for name, process in processes.items():
+            if process.returncode is not None:
+                raise RuntimeError(f"{name} ended with {process.returncode}:\n{process.tail()}")
+        if now - since > _STALLED_SECONDS:
+            logs = "\n".join(process.tail(2_000) for process in processes.values())
+            raise RuntimeError(f"{now_done} of {count} are done, and no more in {now - since:.0f} s:\n{logs}")
+        time.sleep(_STEP_SECONDS)
+
+
+def _read(begin: tuple[float, int], processes: Mapping[str, Process], role: str) -> Reading:
+    used = {name: cpu_seconds(process.pid) for name, process in processes.items()}
+    for process in processes.values():
+        if isinstance(process, Worker):
+            for stage in _STAGES:
+                seconds = process.metric("fraud_batch_seconds_sum", role=role, stage=stage)
+                if seconds:
+                    used[stage] = used.get(stage, 0.0) + seconds
+    return Reading(*begin, used)
