@@ -1,7 +1,8 @@
 """A meter: what is done, and what is used up for it, from the steady part of a drain to its end."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from statistics import median
 from typing import Final, NamedTuple
 
 from benchmarks.site import cpu_seconds
@@ -73,6 +74,35 @@ def drain(
         {name: used[name] for name in processes},
         {name: used[name] for name in _STAGES if name in used},
     )
+
+
+def middle(several: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the median of each figure."""
+    return {name: median(one[name] for one in several) for name in several[0]}
+
+
+def print_budget(stages: Mapping[str, float], rate: float, beside: Collection[str]) -> None:
+    """Print where the time of a record goes.
+
+    Parameters
+    ----------
+    stages
+        Microseconds by stage.
+    rate
+        Records a second.
+    beside
+        The stages that go on while the next batch is worked on: they do not add to the time.
+    """
+    wall = 1e6 / rate
+    working = {name: spent for name, spent in stages.items() if name not in beside}
+    print(f"\n{'where the time goes':30} {'µs each':>8}")
+    for name, spent in working.items():
+        print(f"{name:30} {spent:8.1f}")
+    print(f"{'Faust, fetching, waiting':30} {wall - sum(working.values()):8.1f}")
+    print(f"{'together':30} {wall:8.1f}")
+    for name in stages.keys() - working.keys():
+        print(f"{name + ', beside the next batch':30} {stages[name]:8.1f}")
+    print()
 
 
 def _await(done: Callable[[], int], count: int, processes: Mapping[str, Process]) -> tuple[float, int]:

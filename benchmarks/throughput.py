@@ -23,7 +23,7 @@ import msgspec
 
 from benchmarks.bars import Bar, hold
 from benchmarks.chaos.undisturbed import read_log
-from benchmarks.meter import WARM_UP, Usage, drain
+from benchmarks.meter import WARM_UP, Usage, drain, middle, print_budget
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Growth, Keyed, Site, topics_of
 from benchmarks.trained import CHALLENGERS, Trained, keyed, simulator, train
@@ -31,7 +31,6 @@ from producers.simulator import Simulated
 from stream.adapters.topics import TopicNames
 from stream.records import Record, Score
 from stream.settings import Settings
-from tests.services.pipeline import Pipeline
 from tests.services.uninterrupted import Uninterrupted
 from tests.services.waiting import eventually
 
@@ -62,20 +61,6 @@ class Run(NamedTuple):
     """The first of them, where they were asked for."""
 
 
-class Ours(NamedTuple):
-    """A deployment of fraudstream with models that have learnt."""
-
-    site: Site
-    trained: Trained
-
-    def settings(self, name: str, **settings: Any) -> Settings:
-        """Make a deployment."""
-        made = self.site.deployment(name, challengers=CHALLENGERS, **settings)
-        with Pipeline(made) as pipeline:
-            self.trained.publish(pipeline.store)
-        return made
-
-
 def main() -> int:
     """Run the rounds, print what came of them; 1 when a bar is missed or an answer is missing or wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,16 +86,20 @@ def main() -> int:
     runs: dict[str, list[Run]] = {name: [] for name in (*counts, _OURS)}
     pairs: list[tuple[Run, Run]] = []
     with Site() as site:
-        ours = Ours(site, trained)
         for number in range(1, args.rounds + 1):
             for name, count in counts.items():
                 runs[name].append(_run_baseline(site, name, number, records[:count]))
                 _say(number, name, runs[name][-1])
             kept = args.compared if number == 1 else 0
-            runs[_OURS].append(_run_ours(ours, f"ours-{number}", records, keep=kept))
+            runs[_OURS].append(_run_ours(site, trained, number, records, keep=kept))
             _say(number, _OURS, runs[_OURS][-1])
         for number in range(1, args.rounds + 1):
-            pairs.append((_run_several(ours, 1, number, records), _run_several(ours, 2, number, records)))
+            pairs.append(
+                (
+                    _run_several(site, trained, 1, number, records),
+                    _run_several(site, trained, 2, number, records),
+                )
+            )
             for scorers, run in enumerate(pairs[-1], 1):
                 _say(number, f"{scorers} of 2 partitions", run)
     equal = _unequal(trained, backlog, runs[_OURS][0].answers, args.seed) == 0
@@ -138,8 +127,8 @@ def _run_baseline(site: Site, name: str, number: int, records: Sequence[Keyed]) 
     return run
 
 
-def _run_ours(ours: Ours, name: str, records: Sequence[Keyed], *, keep: int) -> Run:
-    settings, site = ours.settings(name), ours.site
+def _run_ours(site: Site, trained: Trained, number: int, records: Sequence[Keyed], *, keep: int) -> Run:
+    settings = trained.deploy(site, f"ours-{number}")
     topics = TopicNames.of(settings)
     site.publish(topics.transactions, records)
     with Growth(settings.broker, topics.scores) as grown, site.worker(settings, "score") as worker:
@@ -149,12 +138,12 @@ def _run_ours(ours: Ours, name: str, records: Sequence[Keyed], *, keep: int) -> 
     return run
 
 
-def _run_several(ours: Ours, scorers: int, number: int, records: Sequence[Keyed]) -> Run:
+def _run_several(site: Site, trained: Trained, scorers: int, number: int, records: Sequence[Keyed]) -> Run:
     """Drain two partitions with one scorer or with two, which have shared them out before there is work."""
-    settings = ours.settings(
-        f"pair-{number}-{scorers}", partitions=2, session_timeout_seconds=_PAIRED_SESSION_SECONDS
+    settings = trained.deploy(
+        site, f"pair-{number}-{scorers}", partitions=2, session_timeout_seconds=_PAIRED_SESSION_SECONDS
     )
-    site, topics = ours.site, TopicNames.of(settings)
+    topics = TopicNames.of(settings)
     with Growth(settings.broker, topics.scores) as grown, ExitStack() as stack:
         workers = [stack.enter_context(site.worker(settings, "score", one + 1)) for one in range(scorers)]
         for worker in workers:
@@ -223,13 +212,13 @@ def _result(runs: dict[str, list[Run]], pairs: Sequence[tuple[Run, Run]]) -> dic
         "rates": {name: median(values) for name, values in rates.items()},
         "rounds": {"rates": rates, "ratios": ratios},
         "cpu_microseconds": {
-            name: _middle([run.usage.cpu for run in several]) for name, several in runs.items()
+            name: middle([run.usage.cpu for run in several]) for name, several in runs.items()
         },
-        "stage_microseconds": _middle([run.usage.stages for run in runs[_OURS]]),
+        "stage_microseconds": middle([run.usage.stages for run in runs[_OURS]]),
         "pairs": {
             "rates": [median(run.rate for run in side) for side in zip(*pairs, strict=True)],
             "cpu_microseconds": [
-                _middle([run.usage.cpu for run in side]) for side in zip(*pairs, strict=True)
+                middle([run.usage.cpu for run in side]) for side in zip(*pairs, strict=True)
             ],
         },
     }
@@ -239,33 +228,17 @@ def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(ours, theirs, strict=True)]
 
 
-def _middle(several: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: median(one[name] for one in several) for name in several[0]}
-
-
 def _print(result: dict[str, Any]) -> bool:
     print(f"\n{'':14} {'a second':>10} {'µs of CPU, own':>15} {'Redis':>7} {'Kafka':>7}")
     for name, rate in result["rates"].items():
         own, store, broker = result["cpu_microseconds"][name].values()
         print(f"{name:14} {rate:10,.0f} {own:15.1f} {store:7.1f} {broker:7.1f}")
-    print_budget(result["stage_microseconds"], result["rates"][_OURS])
+    print_budget(result["stage_microseconds"], result["rates"][_OURS], beside=("emit",))
     for rate, cpu in zip(result["pairs"]["rates"], result["pairs"]["cpu_microseconds"], strict=True):
         cores = ", ".join(f"{name} {each * rate / 1e6:.2f}" for name, each in cpu.items())
         print(f"{len(cpu) - 2} scorer(s) on two partitions: {rate:,.0f} a second; cores taken: {cores}")
     print(f"two scorers against one: {result['two_scorers_factor']:.2f}\n")
     return hold([Bar(name, result[name], "at least", bar) for name, bar in BARS.items()])
-
-
-def print_budget(stages: dict[str, float], rate: float) -> None:
-    """Print where the time of a record goes: its stages, one after the other, and what remains."""
-    wall = 1e6 / rate
-    working = {name: spent for name, spent in stages.items() if name != "emit"}
-    print(f"\n{'where the time goes':30} {'µs each':>8}")
-    for name, spent in working.items():
-        print(f"{name:30} {spent:8.1f}")
-    print(f"{'Faust, fetching, waiting':30} {wall - sum(working.values()):8.1f}")
-    print(f"{'together':30} {wall:8.1f}")
-    print(f"{'emit, beside the next batch':30} {stages.get('emit', 0.0):8.1f}\n")
 
 
 def _say(number: int, name: str, run: Run) -> None:

@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from benchmarks.site import Site
 from producers.simulator import Simulated, Simulator
 from stream.clock import DAY_MS
 from stream.ports import LearnerStore, RiskKey
 from stream.records import Label, encode
 from stream.registry.snapshot import decode_roster
 from stream.settings import Settings
+from tests.services.pipeline import Pipeline
 from tests.services.uninterrupted import Uninterrupted
 
 CHALLENGERS: Final = ("logistic", "forest")
@@ -34,6 +36,13 @@ class Trained(NamedTuple):
         while some := list(islice(keys, _BLOCK)):
             store.commit_labels(token, -1, {key: self.risks[key] for key in some}, {})
         store.publish(token, self.roster, self.snapshots)
+
+    def deploy(self, site: Site, name: str, **settings: Any) -> Settings:
+        """Return settings of a pipeline whose scorers begin with it."""
+        made = site.deployment(name, challengers=CHALLENGERS, **settings)
+        with Pipeline(made) as pipeline:
+            self.publish(pipeline.store)
+        return made
 
 
 def train(simulated: Iterator[Simulated], labels: int, *, seed: int) -> Trained:
