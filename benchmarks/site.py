@@ -111,10 +111,12 @@ class Site:
             process.kill()
 
     @contextmanager
-    def worker(self, settings: Settings, role: str, number: int = 1) -> Iterator[Worker]:
+    def worker(
+        self, settings: Settings, role: str, number: int = 1, command: Sequence[str] | None = None
+    ) -> Iterator[Worker]:
         """Run a worker until the context ends, and see that it ends as it should."""
         log = self.directory / f"{settings.namespace}-{role}-{number}.log"
-        worker = Worker(settings, role, log)
+        worker = Worker(settings, role, log, command=command)
         try:
             yield worker
             code = worker.terminate()

@@ -80,6 +80,10 @@ class Process:
                 self.kill()
         return self._popen.wait()
 
+    def wait(self, timeout: float) -> int:
+        """Wait until it ends by itself, and return how."""
+        return self._popen.wait(timeout)
+
     def kill(self) -> None:
         """End it at once (SIGKILL) and wait until it is gone."""
         self._popen.kill()

@@ -1,0 +1,226 @@
+"""How long a score takes, from the moment its transaction is to be sent to the one at which it can be read.
+
+    python -m benchmarks.latency --rate 2000 --seconds 60 [--json L.json] [--quick]
+
+Apache Kafka and Redis of its own, one scorer, a learner that is sent every transaction's label five seconds
+later, and swaps of the champion. A generator, a process of its own, sends at a fixed rate whatever the
+pipeline does; this process reads the scores. A latency counts from the moment at which the transaction was
+due, so that what had to wait behind a pause counts with all of its waiting. The champion is swapped by a
+learner whose gate gives in now and then (``benchmarks/swapping_learner.py``); everything else about it is
+the product's. Exit code 1 when a bar is missed, a transaction is not answered, or fewer than two swaps were
+seen.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from numpy.typing import NDArray
+
+from benchmarks.bars import Bar, hold
+from benchmarks.provenance import provenance, write
+from benchmarks.site import Site
+from benchmarks.trained import CHALLENGERS, keyed, label_of, simulator
+from stream.records import encode
+from stream.settings import Settings
+from tests.services.pipeline import Pipeline
+from tests.services.process import Process
+
+BARS: Final = {"p50_ms": 10.0, "p99_ms": 50.0, "p999_ms": 250.0}
+LEAST_SWAPS: Final = 2
+_PERCENTILES: Final = {"p50_ms": 50.0, "p99_ms": 99.0, "p999_ms": 99.9, "max_ms": 100.0}
+_SWAPS_WANTED: Final = 5
+_POLL_SECONDS: Final = 0.1
+_BURST: Final = 10_000
+_TIMEOUT_SECONDS: Final = 600.0
+_GRACE_SECONDS: Final = 60.0
+
+
+class _Answer(msgspec.Struct):
+    transaction_id: str
+    model_version: str
+    snapshot: int
+
+
+class Seen(NamedTuple):
+    """A score as the reader saw it."""
+
+    number: int
+    """Of its transaction."""
+    partition: int
+    moment: float
+    """Monotonic, seconds."""
+    version: str
+    snapshot: int
+
+
+def main() -> int:
+    """Run the load, print the latencies; 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rate", type=float, default=2_000.0, help="transactions a second")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--warm-up", type=float, default=10.0, help="seconds before them, at the same rate")
+    parser.add_argument("--partitions", type=int, default=1)
+    parser.add_argument("--train", type=int, default=20_000, help="labels learnt before")
+    parser.add_argument("--customers", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a short run; bars are shown, not held")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    if args.quick:
+        args.seconds, args.warm_up, args.train = 15.0, 5.0, 8_000
+    whole = args.warm_up + args.seconds
+    swap_labels = round(args.rate * args.seconds / _SWAPS_WANTED)
+    learner = [sys.executable, "-m", "benchmarks.swapping_learner", str(swap_labels)]
+    with Site() as site:
+        settings = site.deployment("latency", partitions=args.partitions, challengers=CHALLENGERS)
+        with (
+            Pipeline(settings) as pipeline,
+            site.worker(settings, "learn", command=learner) as learning,
+            site.worker(settings, "score"),
+        ):
+            _train(site, pipeline, args.train, args.customers, args.seed)
+            before = learning.metric("fraud_swaps_total")
+            result_path = site.directory / "generator.json"
+            command = [
+                *(sys.executable, "-m", "benchmarks.generator", "--broker", settings.broker),
+                *("--name", settings.namespace, "--rate", str(args.rate), "--seconds", str(whole)),
+                *("--customers", str(args.customers), "--skip", str(args.train), "--seed", str(args.seed)),
+                *("--json", str(result_path)),
+            ]
+            seen = _read(
+                settings,
+                pipeline.topics.scores,
+                round(args.rate * whole),
+                args.train,
+                lambda: Process(command, site.directory / "generator.log"),
+            )
+            swaps = learning.metric("fraud_swaps_total") - before
+            sent = json.loads(result_path.read_text())
+    result = _result(seen, sent, args.rate, args.warm_up) | {"swaps_of_learner": swaps}
+    met = _print(result)
+    right = not result["unanswered"] and result["swaps"] >= LEAST_SWAPS
+    write(args.json, {**provenance(seed=args.seed), **result, "passed": met and right})
+    return not (not result["unanswered"] and ((met and right) or args.quick))
+
+
+def _train(site: Site, pipeline: Pipeline, labels: int, customers: int, seed: int) -> None:
+    """Let the models learn before anything is measured."""
+    some = list(islice(simulator(customers, seed=seed), labels))
+    site.publish(pipeline.topics.transactions, map(keyed, some))
+    pipeline.await_scored(labels, _TIMEOUT_SECONDS)
+    named = ((one.transaction.transaction_id.encode(), encode(label_of(one))) for one in some)
+    site.publish(pipeline.topics.labels, named)
+    pipeline.await_learnt(labels, _TIMEOUT_SECONDS)
+
+
+def _read(
+    settings: Settings, topic: str, count: int, skipped: int, generate: Callable[[], Process]
+) -> list[Seen]:
+    """Start the generator, and read scores until all are there or none has come for long."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.broker,
+            "group.id": "latency-reads-without-a-group",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    places = [TopicPartition(topic, partition, OFFSET_END) for partition in range(settings.partitions)]
+    consumer.assign(places)
+    for place in places:
+        consumer.get_watermark_offsets(place, 10.0)
+    # The end is looked up by the first fetch: nothing may come before it.
+    consumer.poll(1.0)
+    decode = msgspec.json.Decoder(_Answer).decode
+    generator = generate()
+    read: list[tuple[float, list[Any]]] = []
+    received, last = 0, time.monotonic()
+    try:
+        while received < count and time.monotonic() - last < _GRACE_SECONDS:
+            message = consumer.poll(_POLL_SECONDS)
+            if message is None:
+                continue
+            burst = [message, *consumer.consume(_BURST, 0)]
+            last = time.monotonic()
+            for one in burst:
+                if one.error():
+                    raise KafkaException(one.error())
+            read.append((last, burst))
+            received += len(burst)
+        code = generator.terminate() if received < count else generator.wait(_GRACE_SECONDS)
+        assert code == 0, f"the generator ended with {code}:\n{generator.tail()}"
+    finally:
+        generator.kill()
+        consumer.close()
+    seen: dict[int, Seen] = {}
+    for moment, burst in read:
+        for one in burst:
+            answer = decode(one.value())
+            number = int(answer.transaction_id.rpartition("-")[2]) - skipped
+            found = Seen(number, one.partition(), moment, answer.model_version, answer.snapshot)
+            seen.setdefault(number, found)
+    return list(seen.values())
+
+
+def _result(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up: float) -> dict[str, Any]:
+    first = round(rate * warm_up)
+    measured = [one for one in seen if one.number >= first]
+    numbers = np.array([one.number for one in measured])
+    moments = np.array([one.moment for one in measured])
+    latencies = 1000 * (moments - (sent["began"] + numbers / rate))
+    seconds = (numbers - first) // round(rate)
+    return {
+        **_figures(latencies),
+        "answered": len(measured),
+        "unanswered": sent["sent"] - len(seen),
+        "rate": rate,
+        "swaps": _swaps(measured),
+        "snapshots": len({(one.version, one.snapshot) for one in measured}),
+        "generator_latest_ms": sent["latest_ms"],
+        "seconds": [
+            {"second": int(second), **_figures(latencies[seconds == second])} for second in np.unique(seconds)
+        ],
+    }
+
+
+def _figures(latencies: NDArray[np.float64]) -> dict[str, float]:
+    return {name: float(np.percentile(latencies, share)) for name, share in _PERCENTILES.items()}
+
+
+def _swaps(seen: Sequence[Seen]) -> int:
+    """Count how often the champion changed that answered, in the partition that saw fewest changes."""
+    serving: dict[int, str] = {}
+    changes: dict[int, int] = {}
+    for one in seen:
+        changed = serving.get(one.partition, one.version) != one.version
+        changes[one.partition] = changes.get(one.partition, 0) + changed
+        serving[one.partition] = one.version
+    return min(changes.values(), default=0)
+
+
+def _print(result: dict[str, Any]) -> bool:
+    names = list(_PERCENTILES)
+    print(f"{'second':>8} " + " ".join(f"{name:>9}" for name in names))
+    for one in result["seconds"]:
+        print(f"{one['second']:8d} " + " ".join(f"{one[name]:9.1f}" for name in names))
+    print(f"{'all':>8} " + " ".join(f"{result[name]:9.1f}" for name in names))
+    print(
+        f"{result['answered']:,d} answered, {result['unanswered']:,d} not; {result['swaps']} swaps,"
+        f" {result['snapshots']} snapshots served; the generator was late by"
+        f" {result['generator_latest_ms']:.1f} ms at most\n"
+    )
+    bars = [Bar(name, result[name], "at most", bar) for name, bar in BARS.items()]
+    return hold([*bars, Bar("swaps", result["swaps"], "at least", LEAST_SWAPS)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
