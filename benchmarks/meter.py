@@ -61,12 +61,12 @@ def drain(
     Raises
     ------
     RuntimeError
-        A process has ended, or nothing is done for two minutes.
+        As :func:`reach` does.
     """
     processes = {**measured, **beside}
-    begin = _await(done, max(1, round(count * WARM_UP)), processes)
+    begin = reach(done, max(1, round(count * WARM_UP)), processes)
     first = _read(begin, processes, role)
-    last = _read(_await(done, count, processes), processes, role)
+    last = _read(reach(done, count, processes), processes, role)
     each = 1e6 / (last.done - first.done)
     used = {name: (last.used[name] - first.used[name]) * each for name in last.used}
     return Usage(
@@ -105,8 +105,14 @@ def print_budget(stages: Mapping[str, float], rate: float, beside: Collection[st
     print()
 
 
-def _await(done: Callable[[], int], count: int, processes: Mapping[str, Process]) -> tuple[float, int]:
-    """Return when so many were done, and how many then were."""
+def reach(done: Callable[[], int], count: int, processes: Mapping[str, Process]) -> tuple[float, int]:
+    """Wait until so many are done; return when they were, in monotonic seconds, and how many then were.
+
+    Raises
+    ------
+    RuntimeError
+        A process has ended, or nothing is done for two minutes.
+    """
     seen, since = -1, time.monotonic()
     while True:
         now_done, now = done(), time.monotonic()

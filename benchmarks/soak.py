@@ -24,6 +24,7 @@ import redis
 
 from benchmarks.capacity import TOLERATED, census, used_memory
 from benchmarks.provenance import provenance, write
+from benchmarks.site import resident_bytes
 from producers.publisher import Publisher
 from producers.simulator import Simulator
 from stream.adapters.topics import create_topics
@@ -32,7 +33,6 @@ from stream.records import Label, encode
 from stream.settings import Settings
 from tests.services.kafka_server import KafkaServer
 from tests.services.pipeline import Pipeline
-from tests.services.process import Process
 from tests.services.redis_server import RedisServer
 from tests.services.worker import Worker
 
@@ -201,7 +201,7 @@ def _soak(load: Load, pipeline: Pipeline, workers: dict[str, Worker], seconds: f
     with redis.Redis.from_url(pipeline.settings.redis) as client:
         while True:
             taken = time.monotonic() - began
-            resident = {role: _resident(worker) for role, worker in workers.items()}
+            resident = {role: resident_bytes(worker.pid) for role, worker in workers.items()}
             scored, learnt = pipeline.scored(), pipeline.learnt()
             yield Sample(taken, resident, used_memory(client), scored, learnt, load.published)
             if taken >= seconds:
@@ -255,14 +255,6 @@ def _pass(load: Load, workers: dict[str, Worker], seconds: float) -> None:
     for role, worker in workers.items():
         if worker.returncode is not None:
             sys.exit(f"the worker in the role {role} ended with {worker.returncode}:\n{worker.tail()}")
-
-
-def _resident(process: Process) -> int:
-    """Return a process's resident memory in bytes."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise ProcessLookupError(process.pid)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,209 @@
+"""Whether a transaction costs the same when the work has grown: by customers, by the length of the stream.
+
+    python -m benchmarks.growth [--json G.json] [--quick]
+
+Apache Kafka and Redis of its own, one scorer, no learner. Ten thousand simulated customers live for a
+month; then their states are copied under new names, up to a million (``--customers`` for more), and the
+same stream goes on with its transactions spread at random over all copies: the worst case for a scorer's
+cache. Deployments of each size drain the same number of transactions in turns. Then a stream whose
+customers stay runs for ten million transactions. Bytes of a customer and of a pending transaction are what
+`used_memory` grows by. Exit code 1 when a bar is missed.
+"""
+
+import argparse
+import random
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise, takewhile
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import msgspec
+
+from benchmarks.bars import Bar, hold
+from benchmarks.meter import drain, reach
+from benchmarks.provenance import provenance, write
+from benchmarks.site import Growth, Keyed, Site, resident_bytes, topics_of
+from benchmarks.trained import START, Trained, keyed, simulator, train
+from producers.simulator import Simulated
+from stream.adapters.redis_keys import PartitionKeys
+from stream.adapters.topics import TopicNames
+from stream.clock import DAY_MS
+from stream.records import encode
+from stream.settings import Settings
+
+SIZE_BAR: Final = 0.8
+"""Throughput with the most customers, as a share of that with the fewest."""
+LENGTH_BAR: Final = 0.95
+"""Throughput in the last tenth of the long stream, as a share of that in the first."""
+CUSTOMER_BAR: Final = 400.0
+PENDING_BAR: Final = 250.0
+_PIPELINED: Final = 5_000
+_TENTHS: Final = 10
+_WARM_UP: Final = 0.1
+"""Share of the first tenth that is left out."""
+_LOG: Final = {"log_retention_check_interval_ms": "10000", "log_segment_delete_delay_ms": "1000"}
+_SHORT: Final = {"retention.bytes": "268435456", "segment.bytes": "67108864"}
+"""Of topics that nobody reads here: ten million scores would take as many kilobytes on disk."""
+
+
+def main() -> int:
+    """Run both parts and print what came of them; 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--base", type=int, default=10_000, help="customers that are simulated")
+    parser.add_argument("--days", type=int, default=31, help="that these live before")
+    parser.add_argument("--customers", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--transactions", type=int, default=60_000, help="of each size in each round")
+    parser.add_argument("--length", type=int, default=10_000_000, help="transactions of the long stream")
+    parser.add_argument(
+        "--pending-days",
+        type=float,
+        default=0.002,
+        help="how long the long stream's wait for labels: what they take at a time must fit into memory",
+    )
+    parser.add_argument("--labels", type=int, default=20_000, help="that the models have learnt from")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of it; bars are shown, not held")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.base, args.customers = 1, 1_000, [1_000, 10_000, 100_000]
+        args.transactions, args.length, args.labels = 15_000, 100_000, 5_000
+    trained = train(simulator(args.base, seed=args.seed), args.labels, seed=args.seed)
+    result: dict[str, Any] = {}
+    with Site(**_LOG) as site:
+        result |= _by_customers(site, trained, args)
+        site.client.flushall()
+        if args.length:
+            result |= _by_length(site, trained, args)
+    bars = [
+        Bar("throughput_by_customers", result["throughput_by_customers"], "at least", SIZE_BAR),
+        Bar("bytes_per_customer", result["bytes_per_customer"], "at most", CUSTOMER_BAR),
+        Bar("bytes_per_pending", result["bytes_per_pending"], "at most", PENDING_BAR),
+    ]
+    if args.length:
+        bars.append(Bar("last_tenth_by_first", result["last_tenth_by_first"], "at least", LENGTH_BAR))
+    print()
+    met = hold(bars)
+    write(args.json, {**provenance(seed=args.seed), **result, "passed": met})
+    return not (met or args.quick)
+
+
+# By customers.
+
+
+def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dict[str, Any]:
+    stream = simulator(args.base, seed=args.seed)
+    until = round(START.timestamp() * 1000) + args.days * DAY_MS
+    past = list(takewhile(lambda one: one.transaction.event_time < until, stream))
+    deployments = {size: trained.deploy(site, f"of-{size}") for size in args.customers}
+    smallest = min(args.customers)
+    seeded = deployments[smallest]
+    _drain(site, seeded, map(keyed, past))
+    print(
+        f"{args.base:,d} customers have lived for {args.days} days: {len(past):,d} transactions", flush=True
+    )
+    bytes_per_customer = 0.0
+    for size, settings in deployments.items():
+        if size != smallest:
+            used = site.used_memory()
+            _copy_customers(site, seeded, settings, args.base, size)
+            bytes_per_customer = (site.used_memory() - used) / size
+            print(f"{size:,d} customers: {bytes_per_customer:,.0f} bytes each", flush=True)
+    ahead = list(islice(stream, args.rounds * args.transactions))
+    rates: dict[int, list[float]] = {size: [] for size in args.customers}
+    pending: list[float] = []
+    for number in range(args.rounds):
+        some = ahead[number * args.transactions :][: args.transactions]
+        for size, settings in deployments.items():
+            used = site.used_memory()
+            spread = _spread(some, args.base, size, seed=args.seed + number)
+            rates[size].append(_drain(site, settings, spread))
+            if size == smallest:
+                pending.append((site.used_memory() - used) / len(some))
+            print(f"round {number + 1}: {size:10,d} customers {rates[size][-1]:10,.0f} a second", flush=True)
+    shares = [rates[max(rates)][n] / rates[smallest][n] for n in range(args.rounds)]
+    for settings in deployments.values():
+        site.clear(topics_of(settings))
+    print(f"\n{'customers':>10} {'a second':>10}")
+    for size, several in rates.items():
+        print(f"{size:10,d} {median(several):10,.0f}")
+    return {
+        "rates_by_customers": {str(size): several for size, several in rates.items()},
+        "throughput_by_customers": median(shares),
+        "bytes_per_customer": bytes_per_customer,
+        "bytes_per_pending": median(pending),
+    }
+
+
+def _drain(site: Site, settings: Settings, records: Iterable[Keyed]) -> float:
+    """Have a scorer answer them, and return how many a second."""
+    topics = TopicNames.of(settings)
+    with Growth(settings.broker, topics.transactions) as published:
+        site.publish(topics.transactions, records)
+        count = published()
+    with Growth(settings.broker, topics.scores) as grown, site.worker(settings, "score") as worker:
+        return drain(grown, count, {"scorer": worker}, site.processes()).rate
+
+
+def _spread(some: Iterable[Simulated], base: int, size: int, *, seed: int) -> Iterator[Keyed]:
+    """Spread transactions at random over the copies of their customers."""
+    rng = random.Random(seed)
+    for one in some:
+        number = int(one.transaction.customer_id[1:])
+        customer = f"C{number + base * rng.randrange(size // base)}"
+        yield (
+            customer.encode(),
+            encode(msgspec.structs.replace(one.transaction, customer_id=customer)),
+        )
+
+
+def _copy_customers(site: Site, source: Settings, target: Settings, base: int, size: int) -> None:
+    """Give every customer of the target the state of the one whose copy it is."""
+    names = [f"C{number}" for number in range(base)]
+    source_keys = PartitionKeys(source.namespace, 0).customers(names)
+    target_keys = PartitionKeys(target.namespace, 0).customers([f"C{number}" for number in range(size)])
+    for start in range(0, size, _PIPELINED):
+        with site.client.pipeline(transaction=False) as pipe:
+            for number in range(start, min(start + _PIPELINED, size)):
+                pipe.copy(source_keys[number % base], target_keys[number])
+            pipe.execute()
+
+
+# By length.
+
+
+def _by_length(site: Site, trained: Trained, args: argparse.Namespace) -> dict[str, Any]:
+    settings = trained.deploy(site, "long", pending_days=args.pending_days)
+    topics = TopicNames.of(settings)
+    for topic in (topics.scores, topics.alerts):
+        site.alter(topic, _SHORT)
+    stream = islice(simulator(args.base, seed=args.seed), args.length)
+    site.publish(topics.transactions, map(keyed, stream))
+    print(f"\nthe long stream is published: {args.length:,d} transactions", flush=True)
+    tenth = args.length // _TENTHS
+    marks = [round(tenth * _WARM_UP), *(tenth * n for n in range(1, _TENTHS + 1))]
+    reached: list[tuple[float, int]] = []
+    with Growth(settings.broker, topics.scores) as grown, site.worker(settings, "score") as worker:
+        for mark in marks:
+            reached.append(reach(grown, mark, {"scorer": worker, **site.processes()}))
+            if len(reached) > 1:
+                print(f"{mark:12,d} {_rates(reached)[-1]:10,.0f} a second", flush=True)
+        resident = resident_bytes(worker.pid)
+    rates = _rates(reached)
+    return {
+        "rates_by_tenth": rates,
+        "last_tenth_by_first": rates[-1] / rates[0],
+        "resident_bytes": resident,
+        "used_memory": site.used_memory(),
+    }
+
+
+def _rates(reached: Sequence[tuple[float, int]]) -> list[float]:
+    return [(after - before) / (end - begin) for (begin, before), (end, after) in pairwise(reached)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
