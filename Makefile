@@ -46,7 +46,7 @@ format: .venv/installed-dev ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: .venv/installed-dev ## Run the benchmarks
+bench: .venv/installed-dev services ## Run the benchmarks of speed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: .venv/installed-dev services ## Inject faults under load, and show that nothing is lost

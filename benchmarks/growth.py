@@ -43,7 +43,7 @@ _PIPELINED: Final = 5_000
 _TENTHS: Final = 10
 _WARM_UP: Final = 0.1
 """Share of the first tenth that is left out."""
-_LOG: Final = {"log_retention_check_interval_ms": "10000", "log_segment_delete_delay_ms": "1000"}
+_LOG: Final = {"log.retention.check.interval.ms": "10000", "log.segment.delete.delay.ms": "1000"}
 _SHORT: Final = {"retention.bytes": "268435456", "segment.bytes": "67108864"}
 """Of topics that nobody reads here: ten million scores would take as many kilobytes on disk."""
 
@@ -73,11 +73,12 @@ def main() -> int:
         args.transactions, args.length, args.labels = 15_000, 100_000, 5_000
     trained = train(simulator(args.base, seed=args.seed), args.labels, seed=args.seed)
     result: dict[str, Any] = {}
-    with Site(**_LOG) as site:
+    with Site(options=_LOG) as site:
         result |= _by_customers(site, trained, args)
         site.client.flushall()
         if args.length:
             result |= _by_length(site, trained, args)
+        result["services"] = site.versions()
     bars = [
         Bar("throughput_by_customers", result["throughput_by_customers"], "at least", SIZE_BAR),
         Bar("bytes_per_customer", result["bytes_per_customer"], "at most", CUSTOMER_BAR),

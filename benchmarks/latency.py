@@ -105,7 +105,9 @@ def main() -> int:
             )
             swaps = learning.metric("fraud_swaps_total") - before
             sent = json.loads(result_path.read_text())
-    result = _result(seen, sent, args.rate, args.warm_up) | {"swaps_of_learner": swaps}
+        services = site.versions()
+    result = _result(seen, sent, args.rate, args.warm_up)
+    result |= {"swaps_of_learner": swaps, "services": services}
     met = _print(result)
     right = not result["unanswered"] and result["swaps"] >= LEAST_SWAPS
     write(args.json, {**provenance(seed=args.seed), **result, "passed": met and right})

@@ -16,7 +16,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from benchmarks.bars import Bar, hold
-from benchmarks.meter import Usage, drain, middle, print_budget
+from benchmarks.meter import Usage, drain, middle, print_budget, print_threads
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Keyed, Site
 from benchmarks.trained import keyed, label_of, simulator, train
@@ -64,18 +64,21 @@ def main() -> int:
             for number in range(args.rounds):
                 some = labels[number * args.labels :][: args.labels]
                 runs.append(_run(site, settings, pipeline, some, number + 1))
+        services = site.versions()
     rates = [run.usage.rate for run in runs]
     kept = [run.usage for run in runs[1:]]
     rate = median(rates[1:])
     stages, cpu = middle([one.stages for one in kept]), middle([one.cpu for one in kept])
     print_budget(stages, rate, beside=())
     print("µs of CPU each: " + ", ".join(f"{name} {spent:.1f}" for name, spent in cpu.items()))
+    print_threads(middle([one.threads for one in kept]))
     for version, count in runs[-1].learned.items():
         print(f"{version} learnt from {count:,d} of {args.labels:,d}")
     met = hold([Bar("labels_per_second", rate, "at least", LEAST)])
     missing = sum(args.labels - run.joined for run in runs)
     print(f"labels that were not joined: {missing}")
     result = {
+        "services": services,
         "labels_per_second": rate,
         "rounds": rates,
         "cpu_microseconds": cpu,

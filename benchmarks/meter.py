@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmarks.site import cpu_seconds
+from benchmarks.site import cpu_seconds, thread_seconds
 from tests.services.process import Process
 from tests.services.worker import Worker
 
@@ -13,6 +13,7 @@ WARM_UP: Final = 0.1
 """Share of a backlog that is left out: caches fill, code is compiled."""
 _STEP_SECONDS: Final = 0.02
 _STALLED_SECONDS: Final = 120.0
+_THREADS: Final = ("event loop", "role", "Kafka client")
 _STAGES: Final = ("decode", "load", "compute", "commit", "emit")
 
 
@@ -22,7 +23,7 @@ class Reading(NamedTuple):
     seconds: float
     done: int
     used: dict[str, float]
-    """Seconds of processor time by process, and of time by stage."""
+    """Seconds of processor time by process and by thread, and of time by stage."""
 
 
 class Usage(NamedTuple):
@@ -34,6 +35,8 @@ class Usage(NamedTuple):
     """Microseconds of processor time by process."""
     stages: dict[str, float]
     """Microseconds by stage; empty for a process that does not tell."""
+    threads: dict[str, float]
+    """Microseconds of processor time of the workers' threads, by their purpose; empty without a worker."""
 
 
 def drain(
@@ -73,6 +76,7 @@ def drain(
         (last.done - first.done) / (last.seconds - first.seconds),
         {name: used[name] for name in processes},
         {name: used[name] for name in _STAGES if name in used},
+        {name: used[name] for name in _THREADS if name in used},
     )
 
 
@@ -105,6 +109,11 @@ def print_budget(stages: Mapping[str, float], rate: float, beside: Collection[st
     print()
 
 
+def print_threads(threads: Mapping[str, float]) -> None:
+    """Print the processor time that a worker's threads take for a record."""
+    print("µs of CPU by thread: " + ", ".join(f"{name} {spent:.1f}" for name, spent in threads.items()))
+
+
 def reach(done: Callable[[], int], count: int, processes: Mapping[str, Process]) -> tuple[float, int]:
     """Wait until so many are done; return when they were, in monotonic seconds, and how many then were.
 
@@ -133,6 +142,8 @@ def _read(begin: tuple[float, int], processes: Mapping[str, Process], role: str)
     used = {name: cpu_seconds(process.pid) for name, process in processes.items()}
     for process in processes.values():
         if isinstance(process, Worker):
+            for kind, seconds in thread_seconds(process.pid).items():
+                used[kind] = used.get(kind, 0.0) + seconds
             for stage in _STAGES:
                 seconds = process.metric("fraud_batch_seconds_sum", role=role, stage=stage)
                 if seconds:

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import redis
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -24,14 +24,20 @@ from benchmarks.capacity import used_memory
 from producers.publisher import Publisher
 from stream.adapters.topics import TopicNames, create_topics, topic_specs
 from stream.settings import Settings
-from tests.services.kafka_server import KafkaServer
+from tests.services.kafka_server import JARS, KafkaServer
 from tests.services.process import Process, free_port
 from tests.services.redis_server import RedisServer
+from tests.services.waiting import eventually
 from tests.services.worker import Worker
 
 _JAVA: Final = ("java", "-Xmx1g")
 _QUEUE_RECORDS: Final = 100_000
 _SECONDS: Final = 10.0
+_UNSETTLED: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 Keyed = tuple[bytes, bytes]
@@ -43,12 +49,15 @@ class Site:
 
     Parameters
     ----------
-    **broker
-        Options of the broker, dots written as underscores.
+    java
+        How to start the broker's Java.
+    options
+        More of the broker's configuration.
     """
 
-    def __init__(self, **broker: str) -> None:
-        self._options = {name.replace("_", "."): value for name, value in broker.items()}
+    def __init__(self, java: tuple[str, ...] = _JAVA, options: Mapping[str, str] | None = None) -> None:
+        self._java = java
+        self._options = options
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -56,7 +65,7 @@ class Site:
             self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for name in ("kafka", "redis"):
                 (self.directory / name).mkdir()
-            self.kafka = KafkaServer(self.directory / "kafka", _JAVA, options=self._options)
+            self.kafka = KafkaServer(self.directory / "kafka", self._java, options=self._options)
             stack.callback(self.kafka.discard)
             self.redis = RedisServer(self.directory / "redis")
             stack.callback(self.redis.process.kill)
@@ -152,6 +161,11 @@ class Site:
         """Return what Redis has allocated, in bytes."""
         return used_memory(self.client)
 
+    def versions(self) -> dict[str, str]:
+        """Return what the services are."""
+        server = cast("Mapping[str, str]", self.client.info("server"))
+        return {"kafka": JARS.parent.name.removeprefix("kafka-"), "redis-server": server["redis_version"]}
+
     def processes(self) -> dict[str, Process]:
         """Return the services."""
         return {"redis": self.redis.process, "kafka": self.kafka.process}
@@ -161,10 +175,13 @@ class Growth:
     """How many records have come to a topic since this was made; a context, to let go of the connection."""
 
     def __init__(self, broker: str, topic: str) -> None:
-        self._consumer = Consumer({"bootstrap.servers": broker, "group.id": "benchmarks-look-only"})
+        self._consumer = Consumer(
+            # What goes wrong is raised; librdkafka's own lines would repeat it on stderr.
+            {"bootstrap.servers": broker, "group.id": "benchmarks-look-only", "log_level": 2}
+        )
         partitions = self._consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions
         self._places = [TopicPartition(topic, partition) for partition in partitions]
-        self._begin = self._ends()
+        self._begin = eventually(self._settled, _SECONDS, f"the leaders of {topic}")[0]
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +192,15 @@ class Growth:
     def __call__(self) -> int:
         """Ask the broker."""
         return self._ends() - self._begin
+
+    def _settled(self) -> tuple[int] | None:
+        """Return where it begins; None while a new topic's leaders do not know yet that they are."""
+        try:
+            return (self._ends(),)
+        except KafkaException as error:
+            if error.args[0].code() not in _UNSETTLED:
+                raise
+            return None
 
     def _ends(self) -> int:
         return sum(self._consumer.get_watermark_offsets(place, _SECONDS)[1] for place in self._places)
@@ -187,9 +213,31 @@ def topics_of(settings: Settings) -> list[str]:
 
 def cpu_seconds(pid: int) -> float:
     """Return the processor time that a process has taken so far, its own and the kernel's for it."""
+    return _ticks(Path(f"/proc/{pid}/stat"))[1] / _TICKS
+
+
+def thread_seconds(pid: int) -> dict[str, float]:
+    """Return the processor time that a worker's threads have taken so far, by what they are for."""
+    taken = {"event loop": 0.0, "role": 0.0, "Kafka client": 0.0}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name, ticks = _ticks(task / "stat")
+        except FileNotFoundError:
+            continue  # it has ended since it was listed
+        # Faust's loop runs in the first thread; librdkafka names its own; the rest is Python's, for the role.
+        kind = (
+            "event loop" if task.name == str(pid) else "Kafka client" if name.startswith("rdk:") else "role"
+        )
+        taken[kind] += ticks / _TICKS
+    return taken
+
+
+def _ticks(stat: Path) -> tuple[str, int]:
+    """Return the name of a process or thread, and its user and system time."""
     # The name, in brackets, may hold anything; user and system time are the fields 14 and 15.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    before, _, after = stat.read_text().rpartition(")")
+    fields = after.split()
+    return before.partition("(")[2], int(fields[11]) + int(fields[12])
 
 
 def resident_bytes(pid: int) -> int:

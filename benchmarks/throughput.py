@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -23,7 +24,7 @@ import msgspec
 
 from benchmarks.bars import Bar, hold
 from benchmarks.chaos.undisturbed import read_log
-from benchmarks.meter import WARM_UP, Usage, drain, middle, print_budget
+from benchmarks.meter import WARM_UP, Usage, drain, middle, print_budget, print_threads
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Growth, Keyed, Site, topics_of
 from benchmarks.trained import CHALLENGERS, Trained, keyed, simulator, train
@@ -33,10 +34,11 @@ from stream.records import Record, Score
 from stream.settings import Settings
 from tests.services.uninterrupted import Uninterrupted
 from tests.services.waiting import eventually
+from tests.services.worker import Worker
 
 BARS: Final = {"ratio_vanilla": 25.0, "ratio_bare": 6.0, "fraction_of_limit": 0.2}
 _OURS: Final = "fraudstream"
-_BASELINES: Final = {
+BASELINES: Final = {
     "vanilla": ("vanilla", ("worker", "--without-web", "--loglevel", "warn")),
     "bare": ("bare", ()),
     "limit": ("limit", ()),
@@ -102,8 +104,9 @@ def main() -> int:
             )
             for scorers, run in enumerate(pairs[-1], 1):
                 _say(number, f"{scorers} of 2 partitions", run)
+        services = site.versions()
     equal = _unequal(trained, backlog, runs[_OURS][0].answers, args.seed) == 0
-    result = _result(runs, pairs) | {"bit_equal": equal, "compared": args.compared}
+    result = _result(runs, pairs) | {"bit_equal": equal, "compared": args.compared, "services": services}
     met = _print(result)
     unanswered = sum(run.unanswered for several in runs.values() for run in several)
     unanswered += sum(run.unanswered for pair in pairs for run in pair)
@@ -119,7 +122,7 @@ def main() -> int:
 def _run_baseline(site: Site, name: str, number: int, records: Sequence[Keyed]) -> Run:
     place = site.place(f"{name}-{number}")
     site.publish(place.transactions, records)
-    module, arguments = _BASELINES[name]
+    module, arguments = BASELINES[name]
     with Growth(place.broker, place.scores) as grown, site.baseline(place, module, *arguments) as process:
         usage = drain(grown, len(records), {name: process}, site.processes())
     run = _look(place.broker, place.scores, records, usage)
@@ -147,10 +150,7 @@ def _run_several(site: Site, trained: Trained, scorers: int, number: int, record
     with Growth(settings.broker, topics.scores) as grown, ExitStack() as stack:
         workers = [stack.enter_context(site.worker(settings, "score", one + 1)) for one in range(scorers)]
         for worker in workers:
-            eventually(
-                lambda one=worker: one.metric("fraud_assigned_partitions", role="score") == 2 / scorers,
-                describe="the partitions shared out",
-            )
+            eventually(partial(_holds, worker, 2 // scorers), describe="the partitions shared out")
         for worker in workers:
             worker.pause()
         site.publish(topics.transactions, records)
@@ -161,6 +161,10 @@ def _run_several(site: Site, trained: Trained, scorers: int, number: int, record
     run = _look(settings.broker, topics.scores, records, usage)
     site.clear(topics_of(settings))
     return run
+
+
+def _holds(worker: Worker, partitions: int) -> bool:
+    return worker.metric("fraud_assigned_partitions", role="score") == partitions
 
 
 def _look(broker: str, topic: str, records: Sequence[Keyed], usage: Usage, keep: int = 0) -> Run:
@@ -215,6 +219,7 @@ def _result(runs: dict[str, list[Run]], pairs: Sequence[tuple[Run, Run]]) -> dic
             name: middle([run.usage.cpu for run in several]) for name, several in runs.items()
         },
         "stage_microseconds": middle([run.usage.stages for run in runs[_OURS]]),
+        "thread_cpu_microseconds": middle([run.usage.threads for run in runs[_OURS]]),
         "pairs": {
             "rates": [median(run.rate for run in side) for side in zip(*pairs, strict=True)],
             "cpu_microseconds": [
@@ -234,6 +239,7 @@ def _print(result: dict[str, Any]) -> bool:
         own, store, broker = result["cpu_microseconds"][name].values()
         print(f"{name:14} {rate:10,.0f} {own:15.1f} {store:7.1f} {broker:7.1f}")
     print_budget(result["stage_microseconds"], result["rates"][_OURS], beside=("emit",))
+    print_threads(result["thread_cpu_microseconds"])
     for rate, cpu in zip(result["pairs"]["rates"], result["pairs"]["cpu_microseconds"], strict=True):
         cores = ", ".join(f"{name} {each * rate / 1e6:.2f}" for name, each in cpu.items())
         print(f"{len(cpu) - 2} scorer(s) on two partitions: {rate:,.0f} a second; cores taken: {cores}")

@@ -56,7 +56,7 @@ class Scorer:
         chance = probability(self._model, features)
         with self._store.pipeline(transaction=True) as pipe:
             key = place.customer(transaction["customer_id"])
-            pipe.hset(key, mapping=after)
+            pipe.hset(key, mapping=after)  # type: ignore[arg-type]  # its keys are invariant
             pipe.expire(key, _STATE_SECONDS)
             pipe.hincrby(place.terminal(transaction["terminal_id"]), "transactions", 1)
             pending = json.dumps(

@@ -41,7 +41,7 @@ background.threads=2
 {options}
 """
 # Started for minutes on a small machine: the fast compiler alone and the small collector start quickest.
-_JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+QUICK_JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 
@@ -64,7 +64,7 @@ class KafkaServer:
     def __init__(
         self,
         directory: Path,
-        java: tuple[str, ...] = _JAVA,
+        java: tuple[str, ...] = QUICK_JAVA,
         proxied: Mapping[int, int] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
