@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import redis
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,22 +22,17 @@ from confluent_kafka.admin import (
 from benchmarks.baselines.place import Place
 from benchmarks.capacity import used_memory
 from producers.publisher import Publisher
+from stream.adapters.offsets import offset_range
 from stream.adapters.topics import TopicNames, create_topics, topic_specs
 from stream.settings import Settings
 from tests.services.kafka_server import JARS, KafkaServer
 from tests.services.process import Process, free_port
 from tests.services.redis_server import RedisServer
-from tests.services.waiting import eventually
 from tests.services.worker import Worker
 
 _JAVA: Final = ("java", "-Xmx1g")
 _QUEUE_RECORDS: Final = 100_000
 _SECONDS: Final = 10.0
-_UNSETTLED: Final = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-)
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 Keyed = tuple[bytes, bytes]
@@ -181,7 +176,7 @@ class Growth:
         )
         partitions = self._consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions
         self._places = [TopicPartition(topic, partition) for partition in partitions]
-        self._begin = eventually(self._settled, _SECONDS, f"the leaders of {topic}")[0]
+        self._begin = self._ends()
 
     def __enter__(self) -> Self:
         return self
@@ -193,17 +188,8 @@ class Growth:
         """Ask the broker."""
         return self._ends() - self._begin
 
-    def _settled(self) -> tuple[int] | None:
-        """Return where it begins; None while a new topic's leaders do not know yet that they are."""
-        try:
-            return (self._ends(),)
-        except KafkaException as error:
-            if error.args[0].code() not in _UNSETTLED:
-                raise
-            return None
-
     def _ends(self) -> int:
-        return sum(self._consumer.get_watermark_offsets(place, _SECONDS)[1] for place in self._places)
+        return sum(offset_range(self._consumer, place, _SECONDS)[1] for place in self._places)
 
 
 def topics_of(settings: Settings) -> list[str]:
