@@ -120,8 +120,8 @@ def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dic
         some = ahead[number * args.transactions :][: args.transactions]
         for size, settings in deployments.items():
             used = site.used_memory()
-            spread = _spread(some, args.base, size, seed=args.seed + number)
-            rates[size].append(_drain(site, settings, spread))
+            records = spread(some, args.base, size, seed=args.seed + number)
+            rates[size].append(_drain(site, settings, records))
             if size == smallest:
                 pending.append((site.used_memory() - used) / len(some))
             print(f"round {number + 1}: {size:10,d} customers {rates[size][-1]:10,.0f} a second", flush=True)
@@ -149,7 +149,7 @@ def _drain(site: Site, settings: Settings, records: Iterable[Keyed]) -> float:
         return drain(grown, count, {"scorer": worker}, site.processes()).rate
 
 
-def _spread(some: Iterable[Simulated], base: int, size: int, *, seed: int) -> Iterator[Keyed]:
+def spread(some: Iterable[Simulated], base: int, size: int, *, seed: int) -> Iterator[Keyed]:
     """Spread transactions at random over the copies of their customers."""
     rng = random.Random(seed)
     for one in some:

@@ -106,7 +106,7 @@ def main() -> int:
             swaps = learning.metric("fraud_swaps_total") - before
             sent = json.loads(result_path.read_text())
         services = site.versions()
-    result = _result(seen, sent, args.rate, args.warm_up)
+    result = figures_of(seen, sent, args.rate, args.warm_up)
     result |= {"swaps_of_learner": swaps, "services": services}
     met = _print(result)
     right = not result["unanswered"] and result["swaps"] >= LEAST_SWAPS
@@ -173,7 +173,20 @@ def _read(
     return list(seen.values())
 
 
-def _result(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up: float) -> dict[str, Any]:
+def figures_of(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up: float) -> dict[str, Any]:
+    """Return the latencies, and what else there was to see.
+
+    Parameters
+    ----------
+    seen
+        In the order of their reading.
+    sent
+        What the generator said of itself.
+    rate
+        Transactions a second.
+    warm_up
+        Seconds that are left out.
+    """
     first = round(rate * warm_up)
     measured = [one for one in seen if one.number >= first]
     numbers = np.array([one.number for one in measured])

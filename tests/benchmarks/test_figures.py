@@ -1,0 +1,55 @@
+"""What the benchmarks of speed make of what they have seen."""
+
+from itertools import islice
+from math import nan
+
+import msgspec
+import pytest
+
+from benchmarks.bars import Bar
+from benchmarks.growth import spread
+from benchmarks.latency import Seen, figures_of
+from benchmarks.trained import simulator
+
+
+def test_a_latency_counts_from_when_the_transaction_was_due() -> None:
+    # Ten a second from moment 100; the third was held back for a second, and with it those behind it.
+    moments = [100.01, 100.11, 101.21, 101.31]
+    seen = [Seen(number, 0, moment, "a-1", 1) for number, moment in enumerate(moments)]
+    result = figures_of(seen, {"began": 100.0, "sent": 4, "latest_ms": 0.0}, rate=10, warm_up=0.1)
+    assert result["answered"] == 3
+    assert result["unanswered"] == 0
+    assert result["p50_ms"] == pytest.approx(1_010)
+    assert result["max_ms"] == pytest.approx(1_010)
+    [second] = result["seconds"]
+    assert second["max_ms"] == result["max_ms"]
+
+
+def test_swaps_are_counted_from_the_champions_that_answered_in_each_partition() -> None:
+    champions = {0: ["a", "b", "b", "a"], 1: ["a", "a", "b", "b"]}
+    seen = [
+        Seen(2 * number + partition, partition, 1.0, version, 1)
+        for partition, versions in champions.items()
+        for number, version in enumerate(versions)
+    ]
+    result = figures_of(seen, {"began": 0.0, "sent": 9, "latest_ms": 0.0}, rate=100, warm_up=0.0)
+    assert result["swaps"] == 1
+    assert result["unanswered"] == 1
+
+
+def test_a_figure_that_is_no_number_meets_no_bar() -> None:
+    assert Bar("x", 2.0, "at least", 2.0).met
+    assert not Bar("x", nan, "at least", 2.0).met
+    assert not Bar("x", nan, "at most", 2.0).met
+
+
+def test_spread_transactions_belong_to_copies_of_their_own_customers() -> None:
+    some = list(islice(simulator(10, seed=7), 500))
+    records = list(spread(some, base=10, size=100, seed=1))
+    customers = [msgspec.json.decode(value)["customer_id"] for _, value in records]
+    assert [key.decode() for key, _ in records] == customers
+    assert all(
+        int(copy[1:]) % 10 == int(one.transaction.customer_id[1:])
+        for copy, one in zip(customers, some, strict=True)
+    )
+    assert len(set(customers)) > 80
