@@ -1,4 +1,4 @@
-"""A meter: what is done, and what is used up for it, from the steady part of a drain to its end."""
+"""A meter: what is done, and what is used up for it, in the steady part of a drain."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,8 +10,11 @@ from tests.services.process import Process
 from tests.services.worker import Worker
 
 WARM_UP: Final = 0.1
-"""Share of a backlog that is left out: caches fill, code is compiled."""
-_STEP_SECONDS: Final = 0.02
+"""Share of a backlog that is left out at its beginning: caches fill, code is compiled."""
+_STEP: Final = 0.02
+"""Between two looks, as a share of the time that it has taken so far."""
+_SHORTEST_SECONDS: Final = 0.01
+_LONGEST_SECONDS: Final = 0.25
 _STALLED_SECONDS: Final = 120.0
 _THREADS: Final = ("event loop", "role", "Kafka client")
 _STAGES: Final = ("decode", "load", "compute", "commit", "emit")
@@ -64,12 +67,15 @@ def drain(
     Raises
     ------
     RuntimeError
-        As :func:`reach` does.
+        As :func:`reach` does; or so few are done in so short a time that nothing can be said.
     """
     processes = {**measured, **beside}
-    begin = reach(done, max(1, round(count * WARM_UP)), processes)
-    first = _read(begin, processes, role)
-    last = _read(reach(done, count, processes), processes, role)
+    first = _read(reach(done, max(1, round(count * WARM_UP)), processes), processes, role)
+    # Before the end, which would be noticed some time after it.
+    last = _read(reach(done, round(count * (1 - WARM_UP)), processes), processes, role)
+    reach(done, count, processes)
+    if last.done == first.done:
+        raise RuntimeError(f"{count} records are done before anything can be measured: take more")
     each = 1e6 / (last.done - first.done)
     used = {name: (last.used[name] - first.used[name]) * each for name in last.used}
     return Usage(
@@ -122,12 +128,14 @@ def reach(done: Callable[[], int], count: int, processes: Mapping[str, Process])
     RuntimeError
         A process has ended, or nothing is done for two minutes.
     """
-    seen, since = -1, time.monotonic()
+    seen, began = 0, time.monotonic()
+    since = began
     while True:
         now_done, now = done(), time.monotonic()
         if now_done >= count:
             return now, now_done
         if now_done > seen:
+            began = began if seen else now
             seen, since = now_done, now
         for name, process in processes.items():
             if process.returncode is not None:
@@ -135,7 +143,8 @@ def reach(done: Callable[[], int], count: int, processes: Mapping[str, Process])
         if now - since > _STALLED_SECONDS:
             logs = "\n".join(process.tail(2_000) for process in processes.values())
             raise RuntimeError(f"{now_done} of {count} are done, and no more in {now - since:.0f} s:\n{logs}")
-        time.sleep(_STEP_SECONDS)
+        # To ask costs the broker, too: seldom of what takes long.
+        time.sleep(min(max(_STEP * (now - began), _SHORTEST_SECONDS), _LONGEST_SECONDS))
 
 
 def _read(begin: tuple[float, int], processes: Mapping[str, Process], role: str) -> Reading:
