@@ -71,6 +71,9 @@ def main() -> int:
     if args.quick:
         args.rounds, args.base, args.customers = 1, 1_000, [1_000, 10_000, 100_000]
         args.transactions, args.length, args.labels = 15_000, 100_000, 5_000
+    args.customers.sort()
+    if any(size % args.base for size in args.customers):
+        parser.error(f"--customers: each must be a multiple of the {args.base} that are simulated")
     trained = train(simulator(args.base, seed=args.seed), args.labels, seed=args.seed)
     result: dict[str, Any] = {}
     with Site(options=_LOG) as site:
@@ -100,7 +103,7 @@ def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dic
     until = round(START.timestamp() * 1000) + args.days * DAY_MS
     past = list(takewhile(lambda one: one.transaction.event_time < until, stream))
     deployments = {size: trained.deploy(site, f"of-{size}") for size in args.customers}
-    smallest = min(args.customers)
+    smallest = args.customers[0]
     seeded = deployments[smallest]
     _drain(site, seeded, map(keyed, past))
     print(
@@ -125,7 +128,7 @@ def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dic
             if size == smallest:
                 pending.append((site.used_memory() - used) / len(some))
             print(f"round {number + 1}: {size:10,d} customers {rates[size][-1]:10,.0f} a second", flush=True)
-    shares = [rates[max(rates)][n] / rates[smallest][n] for n in range(args.rounds)]
+    shares = [rates[args.customers[-1]][n] / rates[smallest][n] for n in range(args.rounds)]
     for settings in deployments.values():
         site.clear(topics_of(settings))
     print(f"\n{'customers':>10} {'a second':>10}")

@@ -22,13 +22,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 
 from benchmarks.bars import Bar, hold
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Site
 from benchmarks.trained import CHALLENGERS, keyed, label_of, simulator
+from stream.adapters.offsets import offset_range
 from stream.records import encode
 from stream.settings import Settings
 from tests.services.pipeline import Pipeline
@@ -41,6 +42,7 @@ _SWAPS_WANTED: Final = 5
 _POLL_SECONDS: Final = 0.1
 _BURST: Final = 10_000
 _TIMEOUT_SECONDS: Final = 600.0
+_OFFSETS_SECONDS: Final = 10.0
 _GRACE_SECONDS: Final = 60.0
 
 
@@ -136,12 +138,10 @@ def _read(
             "fetch.wait.max.ms": 50,
         }
     )
-    places = [TopicPartition(topic, partition, OFFSET_END) for partition in range(settings.partitions)]
-    consumer.assign(places)
+    places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
     for place in places:
-        consumer.get_watermark_offsets(place, 10.0)
-    # The end is looked up by the first fetch: nothing may come before it.
-    consumer.poll(1.0)
+        _, place.offset = offset_range(consumer, place, _OFFSETS_SECONDS)
+    consumer.assign(places)
     decode = msgspec.json.Decoder(_Answer).decode
     generator = generate()
     read: list[tuple[float, list[Any]]] = []
