@@ -155,7 +155,9 @@ def test_a_worker_that_is_fenced_off_by_one_that_was_late_has_its_partitions_dea
         assert scorer.metric("fraud_fenced_total", role="score") >= 1
         assert learner.metric("fraud_fenced_total", role="learn") >= 1
         assert (learner.returncode, scorer.returncode) == (None, None)
-        assert {len(given) for given in pipeline.scores(first + second).values()} == {1}
+        # Given out anew, partitions begin where they were committed, which is once a second.
+        answers = pipeline.scores(first + second)
+        assert all(len(set(given)) == 1 for given in answers.values()), "an answer differs from the first"
 
 
 def _await_shared(*scorers: Worker) -> None:
