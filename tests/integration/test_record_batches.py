@@ -98,7 +98,8 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
 
 def test_after_a_kill_nothing_is_missing_and_only_what_was_not_committed_comes_again(log: Log) -> None:
     log.fill()
-    victim = log.reader(delay="0.01")
+    # However late it is killed, not all is done.
+    victim = log.reader(delay="0.01", stand_at=str(RECORDS * 3 // 4))
     log.await_seen(RECORDS // 2)
     victim.kill()
     committed = log.committed()
@@ -174,6 +175,7 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
     """Read `topic` in record batches and write what was seen to `output`, a line for each record."""
     delay = float(options.get("delay", 0))
     fail_at = int(options.get("fail_at", -1))
+    stand_at = int(options.get("stand_at", sys.maxsize))
     start = options.get("start")
     app = record_batch_app(
         group,
@@ -186,9 +188,13 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
     turn = asyncio.Lock()
 
     async def read(stream: Any) -> None:
+        handled = 0
         async for event in stream.events():
             async with turn:
                 batch = event.value
+                if handled >= stand_at:
+                    await asyncio.Event().wait()
+                handled += len(batch)
                 if any((record.partition, record.offset) == (0, fail_at) for record in batch):
                     raise RuntimeError("told to fail")
                 await asyncio.sleep(delay)

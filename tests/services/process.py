@@ -36,6 +36,7 @@ class Process:
     ) -> None:
         self.command = list(command)
         self.log = log
+        self._asked = False
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 self.command,
@@ -67,8 +68,11 @@ class Process:
         eventually(ready_or_gone, timeout, lambda: f"{self.command[0]} ready\n{self.tail()}")
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM and return."""
-        self._popen.terminate()
+        """Send SIGTERM, once, and return."""
+        # As it ends, a process takes off its handlers: a second signal might kill it.
+        if not self._asked:
+            self._asked = True
+            self._popen.terminate()
 
     def terminate(self, timeout: float = 60.0) -> int:
         """Ask it to stop (SIGTERM), wait for it, and return how it ended; kill it when time is up."""
