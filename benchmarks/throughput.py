@@ -211,13 +211,14 @@ def _result(runs: dict[str, list[Run]], pairs: Sequence[tuple[Run, Run]]) -> dic
         "fraction_of_limit": _ratios(rates[_OURS], rates["limit"]),
         "two_scorers_factor": [two.rate / one.rate for one, two in pairs],
     }
+    cpu = {name: middle([run.usage.cpu for run in several]) for name, several in runs.items()}
+    own = {name: next(iter(taken.values())) for name, taken in cpu.items()}
     return {
         **{name: median(values) for name, values in ratios.items()},
+        "own_cpu_ratios": {name: own[name] / own[_OURS] for name in BASELINES},
         "rates": {name: median(values) for name, values in rates.items()},
         "rounds": {"rates": rates, "ratios": ratios},
-        "cpu_microseconds": {
-            name: middle([run.usage.cpu for run in several]) for name, several in runs.items()
-        },
+        "cpu_microseconds": cpu,
         "stage_microseconds": middle([run.usage.stages for run in runs[_OURS]]),
         "thread_cpu_microseconds": middle([run.usage.threads for run in runs[_OURS]]),
         "pairs": {
@@ -238,6 +239,8 @@ def _print(result: dict[str, Any]) -> bool:
     for name, rate in result["rates"].items():
         own, store, broker = result["cpu_microseconds"][name].values()
         print(f"{name:14} {rate:10,.0f} {own:15.1f} {store:7.1f} {broker:7.1f}")
+    own_cpu = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result["own_cpu_ratios"].items())
+    print(f"own processor time, in fraudstream's: {own_cpu}")
     print_budget(result["stage_microseconds"], result["rates"][_OURS], beside=("emit",))
     print_threads(result["thread_cpu_microseconds"])
     for rate, cpu in zip(result["pairs"]["rates"], result["pairs"]["cpu_microseconds"], strict=True):
