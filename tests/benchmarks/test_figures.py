@@ -9,6 +9,7 @@ import pytest
 from benchmarks.bars import Bar
 from benchmarks.growth import spread
 from benchmarks.latency import Seen, figures_of
+from benchmarks.tables import put
 from benchmarks.trained import simulator
 
 
@@ -53,3 +54,9 @@ def test_spread_transactions_belong_to_copies_of_their_own_customers() -> None:
         for copy, one in zip(customers, some, strict=True)
     )
     assert len(set(customers)) > 80
+
+
+def test_a_table_takes_the_place_of_the_one_between_its_marks() -> None:
+    page = "before\n<!-- a -->\nold\n<!-- /a -->\n<!-- b -->\n<!-- /b -->\n"
+    assert put(page, "b", r"\1 new") == page.replace("<!-- /b -->", "\\1 new\n<!-- /b -->")
+    assert "old" not in put(page, "a", "new")
