@@ -452,7 +452,8 @@ def _with(verdicts: Verdicts, said: Said) -> Verdicts:
 
 
 def _report(label: Label, pending: Pending, corrects: bool) -> Report:
-    (ratio,), (zscore,) = (_FLOAT.unpack_from(pending.features, place) for place in (_RATIO, _ZSCORE))
+    ratio: float = _FLOAT.unpack_from(pending.features, _RATIO)[0]
+    zscore: float = _FLOAT.unpack_from(pending.features, _ZSCORE)[0]
     explained = ratio >= EXPLAINED_RATIO or zscore >= _EXPLAINED_ZSCORE
     return Report(label.is_fraud, corrects, label.label_time, pending.event_time, ratio, explained)
 
