@@ -40,10 +40,8 @@ RISK: Final = np.dtype(
 )
 """A record as it lies in memory and, packed, in the store: the fields of :class:`RiskRecord`. Where there is
 none, all are zero."""
-MOST_OF_A_DAY: Final = 65_535
+_MOST_OF_A_DAY: Final = 65_535
 """A day's labels stop here."""
-MOST_RATIO: Final = 2**32 - 1
-"""The last fraud's amount stops at so many thousandths of its customer's usual."""
 
 
 @dataclass
@@ -86,12 +84,7 @@ def pack_risks(records: Iterable[RiskRecord]) -> list[bytes]:
         )
         for one in records
     )
-    return pack_risk_rows(np.frombuffer(flat, RISK))
-
-
-def pack_risk_rows(rows: Rows) -> list[bytes]:
-    """Encode rows of `RISK` for the store."""
-    return _PACKING.pack(rows)
+    return _PACKING.pack(np.frombuffer(flat, RISK))
 
 
 def unpack_risk_rows(packed: Sequence[bytes]) -> Rows:
@@ -246,8 +239,8 @@ def learn_label(
     """
     age = _bucket(record, label_time)
     if age < DAYS:
-        record.labels[age] = min(record.labels[age] + 1, MOST_OF_A_DAY)
-        record.frauds[age] = min(record.frauds[age] + is_fraud, MOST_OF_A_DAY)
+        record.labels[age] = min(record.labels[age] + 1, _MOST_OF_A_DAY)
+        record.frauds[age] = min(record.frauds[age] + is_fraud, _MOST_OF_A_DAY)
     if not (is_fraud and explained):
         recent = record.recent << 1 | is_fraud
         record.recent = recent if recent < 2 * _FULL else recent & (_FULL - 1) | _FULL
@@ -256,7 +249,7 @@ def learn_label(
         return
     if event_time >= record.last_fraud:
         record.last_fraud = event_time
-        record.last_ratio = min(round(ratio * 1000), MOST_RATIO)
+        record.last_ratio = round(ratio * 1000)
     if not explained:
         if record.run == 0:
             record.run_start = event_time
@@ -273,7 +266,7 @@ def correct_label(record: RiskRecord, *, is_fraud: bool, label_time: int) -> Non
     age = _bucket(record, label_time)
     if age < DAYS:
         frauds = record.frauds[age] + (1 if is_fraud else -1)
-        record.frauds[age] = min(max(frauds, 0), MOST_OF_A_DAY)
+        record.frauds[age] = min(max(frauds, 0), _MOST_OF_A_DAY)
 
 
 def _bucket(record: RiskRecord, label_time: int) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream.models.binning import Bins, Sample
 from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts
-from stream.models.rows import Flags, RowClassifier
+from stream.models.rows import RowClassifier
 from stream.models.sampling import corrected
 
 _LARGEST_LOG_ODDS: Final = 30.0
@@ -217,6 +217,7 @@ class BinnedLogisticRegression(RowClassifier):
         self.l1 = l1
         self.l2 = l2
         self.negative_rate = negative_rate
+        self._sample: Sample | None = None
         self._table: _Table | None = None
         self._early: list[tuple[list[float], bool]] = []
         """What is learnt once the first bins are cut."""
@@ -237,33 +238,15 @@ class BinnedLogisticRegression(RowClassifier):
         if self._sample.add(row, y):
             self._cut(self._sample)
         if self._table is not None:
-            self._update(self._table, self._table.cells_of(row), y)
+            self._update(self._table, row, y)
         else:
             self._early.append((list(row), y))
-
-    def learn_stretch(self, x: Floats, y: Flags, shown: Flags, asked: Flags) -> Floats:
-        """Learn labelled rows in their order; see :meth:`~stream.models.rows.OneByOne.learn_rows`."""
-        table, sample = self._table, self._sample
-        assert table is not None
-        assert sample is not None
-        told = y[shown]
-        self._positives += int(told.sum())
-        sample.extend(x[shown], told)
-        said = np.zeros(len(y))
-        for number, cells in enumerate(table.cells(table.bins.place_all(x))):
-            if shown[number]:
-                log_odds = self._update(table, cells, bool(y[number]))
-            else:
-                log_odds = self._log_odds(table.weight.take(cells))
-            if asked[number]:
-                said[number] = _sigmoid(log_odds)
-        return said
 
     def predict_row(self, row: Sequence[float]) -> float:
         """Return the share of `True` among such rows as it was shown."""
         if self._table is None:
             return self._prior()
-        return _sigmoid(self._log_odds(self._table.weight.take(self._table.cells_of(row))))
+        return _sigmoid(self._intercept + float(self._table.weight[self._table.cells(row)].sum()))
 
     def compile(self, prior: float) -> Binned | None:
         """Return the arrays that give the same answers; None before the first bins are cut."""
@@ -302,40 +285,22 @@ class BinnedLogisticRegression(RowClassifier):
         self._table = table
         early, self._early = self._early, []
         for row, y in early:
-            self._update(table, table.cells_of(row), y)
+            self._update(table, row, y)
 
-    def _log_odds(self, weight: Floats) -> float:
-        return self._intercept + float(np.add.reduce(weight))
-
-    def _update(self, table: "_Table", cells: NDArray[np.intp], y: bool) -> float:
-        """Learn a row by its cells; return its log-odds before."""
-        weight = table.weight.take(cells)
-        log_odds = self._log_odds(weight)
-        gradient = _sigmoid(log_odds) - y
-        squares = table.squares.take(cells)
-        root = np.sqrt(squares)
-        squares += gradient * gradient
-        table.squares[cells] = squares
-        grown = np.sqrt(squares, out=squares)
-        # In place, and so without a new array for each step: z + gradient - (grown - root) / alpha * weight
-        np.subtract(grown, root, out=root)
-        root /= self.alpha
-        root *= weight
-        z = table.z.take(cells)
-        z += gradient
-        z -= root
+    def _update(self, table: "_Table", row: Sequence[float], y: bool) -> None:
+        cells = table.cells(row)
+        weight = table.weight[cells]
+        gradient = _sigmoid(self._intercept + float(weight.sum())) - y
+        squares = table.squares[cells]
+        grown = squares + gradient * gradient
+        root = np.sqrt(grown)
+        z = table.z[cells] + gradient - (root - np.sqrt(squares)) / self.alpha * weight
         table.z[cells] = z
-        np.maximum(z, -self.l1, out=root)
-        np.minimum(root, self.l1, out=root)
-        root -= z
-        grown += self.beta
-        grown /= self.alpha
-        grown += self.l2
-        root /= grown
-        table.weight[cells] = root
+        table.squares[cells] = grown
+        shrunk = np.minimum(np.maximum(z, -self.l1), self.l1) - z
+        table.weight[cells] = shrunk / ((self.beta + root) / self.alpha + self.l2)
         self._intercept_squares += gradient * gradient
         self._intercept -= _INTERCEPT_STEP * gradient / self._intercept_squares**0.5
-        return log_odds
 
 
 class _Table:
@@ -358,17 +323,14 @@ class _Table:
         self.squares = np.zeros(cells)
         self.weight = np.zeros(cells)
 
-    def cells(self, placed: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return where rows' weights lie, by their bins; (features, n) to (n, features and crosses)."""
-        crossed = placed[self.first] * self.widths[:, None]
+    def cells(self, row: Sequence[float]) -> NDArray[np.intp]:
+        """Return where a row's weights lie: a bin of each feature, a cell of each cross."""
+        placed = np.array(self.bins.place(row), dtype=np.intp)
+        crossed = placed[self.first] * self.widths
         crossed += placed[self.second]
-        crossed += self.cross_starts[:, None]
-        return np.ascontiguousarray(np.concatenate([placed + self.starts[:, None], crossed]).T)
-
-    def cells_of(self, row: Sequence[float]) -> NDArray[np.intp]:
-        """Return where one row's weights lie."""
-        cells: NDArray[np.intp] = self.cells(np.array(self.bins.place(row), dtype=np.intp)[:, None])[0]
-        return cells
+        crossed += self.cross_starts
+        placed += self.starts
+        return np.concatenate([placed, crossed])
 
     def take_over(self, older: "_Table", alpha: float, beta: float, l1: float, l2: float) -> None:
         """Start every bin and cell with the weight of the older one it lies in.

@@ -122,20 +122,6 @@ class Sample:
         self.bins = Bins([self._edges(column) for column in range(self._rows.shape[2])])
         return True
 
-    @property
-    def room(self) -> int:
-        """How many rows can be taken in before bins are cut; 0 until they are for the first time."""
-        return self._next_cut - 1 - self.seen if self.bins is not None else 0
-
-    def extend(self, x: Floats, y: NDArray[np.bool_]) -> None:
-        """Take in labelled rows, no more than there is `room` for."""
-        for number, rows in enumerate((x[~y], x[y])):
-            first = max(0, len(rows) - KEPT)
-            places = np.arange(self._counts[number] + first, self._counts[number] + len(rows)) % KEPT
-            self._rows[number, places] = rows[first:]
-            self._counts[number] += len(rows)
-        self.seen += len(y)
-
     def rows(self, y: bool) -> Floats:
         """Return the kept rows of one class, in no order that matters; shape (n, features)."""
         return self._rows[int(y), : min(self._counts[y], KEPT)].astype(np.float64)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from stream.models.compiled import CompiledModel
-from stream.models.online import Lessons
 
 
 @dataclass(frozen=True)
@@ -14,6 +13,8 @@ class FittedModel:
     --------
     >>> from stream.models.compiled import Constant
     >>> model = FittedModel(Constant(0.01), learned=500, frauds_learned=5)
+    >>> model.learn_row("t1", [12.5], True)
+    False
     >>> model.compile().kind
     'constant'
     """
@@ -29,8 +30,9 @@ class FittedModel:
         """Labels that it was fitted on."""
         return self.learned
 
-    def learn_many(self, lessons: Lessons) -> None:
-        """Leave the labels alone; its own window has them."""
+    def learn_row(self, *_args: object, **_others: object) -> bool:
+        """Leave the label alone; its own window has it."""
+        return False
 
     def compile(self) -> CompiledModel:
         """Return what it was fitted to be."""

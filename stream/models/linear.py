@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from stream.models.parts import Arrays, Floats, Metadata, Parts
-from stream.models.rows import OneByOne
 from stream.models.sampling import corrected
 
 LIMIT: Final = 10.0
@@ -91,7 +90,7 @@ class Linear:
         )
 
 
-class OnlineLinear(OneByOne):
+class OnlineLinear:
     """River's standard scaler and logistic regression, learning by stochastic gradient descent.
 
     Parameters
@@ -170,8 +169,4 @@ class OnlineLinear(OneByOne):
     def _scaled(self, x: dict[str, float]) -> dict[str, float]:
         limit = self.limit
         scaled: dict[str, float] = self.scaler.transform_one(x)
-        # Most lie within; asking that costs a fourth of min and max.
-        return {
-            name: value if -limit <= value <= limit else min(max(value, -limit), limit)
-            for name, value in scaled.items()
-        }
+        return {name: min(max(value, -limit), limit) for name, value in scaled.items()}

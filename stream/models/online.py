@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 
 from stream.models.blend import Blend, Mixer, log_odds
 from stream.models.compiled import CompiledModel, Constant
-from stream.models.parts import Floats
-from stream.models.rows import Flags
 from stream.models.sampling import corrected, place
 
 MIN_FRAUDS: Final = 20
@@ -41,10 +39,6 @@ class Classifier(Protocol):
         """Learn one transaction of the sample."""
         ...
 
-    def learn_rows(self, x: Floats, y: Flags, shown: Flags, asked: Flags) -> Floats:
-        """Learn many in their order; see :meth:`~stream.models.rows.OneByOne.learn_rows`."""
-        ...
-
     def predict_row(self, row: Sequence[float]) -> float:
         """Return the share of frauds in the sample among such rows."""
         ...
@@ -52,18 +46,6 @@ class Classifier(Protocol):
     def compile(self, prior: float) -> CompiledModel | None:
         """Return what gives the same answers, corrected for the sampling; None while it knows nothing."""
         ...
-
-
-class Lessons(NamedTuple):
-    """Labelled transactions that every model is to learn from, in their order."""
-
-    transaction_ids: Sequence[str]
-    x: Floats
-    """Every feature, finite, in order; shape (n, features)."""
-    y: Flags
-    """Which are frauds; shape (n,)."""
-    news: Mapping[View, Flags]
-    """To whom each label is news; shape (n,) each."""
 
 
 @dataclass
@@ -130,7 +112,7 @@ class OnlineModel:
     @property
     def base_rate(self) -> float:
         """The share of frauds among the labels, starting from `PRIOR_RATE`."""
-        return _base_rate(self.frauds, self.labels)
+        return (self.frauds + PRIOR_RATE * PRIOR_LABELS) / (self.labels + PRIOR_LABELS)
 
     def learn_one(self, transaction_id: str, x: Mapping[str, float], y: bool) -> bool:
         """Learn one labelled transaction, its features by name; see :meth:`learn_row`.
@@ -181,8 +163,7 @@ class OnlineModel:
             self.frauds += bool(y)
         drawn = 0.0 if y else place(transaction_id, self.salt)
         if "matured" in views and drawn < WEIGHED and self.ready:
-            base = log_odds(self.base_rate)
-            self.mixer.learn(self._suspicion(self._shares(row), base), y, 1.0 if y else 1.0 / WEIGHED, base)
+            self.mixer.learn(self._suspicion(row), y, 1.0 if y else 1.0 / WEIGHED, log_odds(self.base_rate))
         shown = False
         for member in self.members:
             if member.view in views and drawn < member.classifier.negative_rate:
@@ -192,49 +173,6 @@ class OnlineModel:
                 shown = True
         self.learned += shown
         return shown
-
-    def learn_many(self, lessons: Lessons) -> None:
-        """Learn labelled transactions, to the same bits as :meth:`learn_row` one after the other.
-
-        Until every classifier is believed, who is weighed depends on what was just learnt: till then they are
-        learnt one by one.
-        """
-        start = 0
-        while start < len(lessons.y) and not all(map(self._believed, self.members)):
-            views = frozenset(view for view, flags in lessons.news.items() if flags[start])
-            self.learn_row(
-                lessons.transaction_ids[start], lessons.x[start].tolist(), bool(lessons.y[start]), views
-            )
-            start += 1
-        if start < len(lessons.y):
-            rest = {view: flags[start:] for view, flags in lessons.news.items()}
-            self._learn(Lessons(lessons.transaction_ids[start:], lessons.x[start:], lessons.y[start:], rest))
-
-    def _learn(self, lessons: Lessons) -> None:
-        """Learn transactions when every classifier is believed: all that each learns, then all weighing."""
-        ids, x, y, news = lessons
-        drawn = np.array(
-            [0.0 if fraud else place(one, self.salt) for one, fraud in zip(ids, y.tolist(), strict=True)]
-        )
-        labels, frauds = self.labels + news["all"].cumsum(), self.frauds + (news["all"] & y).cumsum()
-        self.labels, self.frauds = int(labels[-1]), int(frauds[-1])
-        weighed = news["matured"] & (drawn < WEIGHED)
-        shown = [news[one.view] & (drawn < one.classifier.negative_rate) for one in self.members]
-        any_shown = np.logical_or.reduce(shown)
-        self.learned += int(any_shown.sum())
-        used = np.flatnonzero(any_shown | weighed)
-        x, y, asked = x[used], y[used], weighed[used]
-        said = []
-        for member, theirs in zip(self.members, shown, strict=True):
-            own = theirs[used]
-            said.append(member.classifier.learn_rows(x, y, own, asked).tolist())
-            member.learned += int(own.sum())
-            member.frauds_learned += int((own & y).sum())
-        for number in np.flatnonzero(asked).tolist():
-            base = log_odds(_base_rate(int(frauds[used[number]]), int(labels[used[number]])))
-            suspicion = self._suspicion([shares[number] for shares in said], base)
-            fraud = bool(y[number])
-            self.mixer.learn(suspicion, fraud, 1.0 if fraud else 1.0 / WEIGHED, base)
 
     def predict_proba_one(self, x: Mapping[str, float]) -> float:
         """Return the probability of fraud by the classifiers' own path, one transaction at a time.
@@ -247,8 +185,7 @@ class OnlineModel:
         if not self.ready:
             return self.base_rate
         row = [float(x[name]) for name in self.feature_names]
-        base = log_odds(self.base_rate)
-        return self.mixer.probability(self._suspicion(self._shares(row), base), base)
+        return self.mixer.probability(self._suspicion(row), log_odds(self.base_rate))
 
     def compile(self) -> CompiledModel:
         """Return what scorers run: equal to `predict_proba_one` within 1e-9.
@@ -274,23 +211,15 @@ class OnlineModel:
     def _believed(self, member: Member) -> bool:
         return member.frauds_learned >= self.min_frauds and member.classifier.knows
 
-    def _shares(self, row: Sequence[float]) -> list[float | None]:
-        """Return what each classifier says of its sample; None for one that is not to be believed."""
-        return [
-            member.classifier.predict_row(row) if self._believed(member) else None for member in self.members
-        ]
-
-    def _suspicion(self, shares: Sequence[float | None], base: float) -> list[float]:
+    def _suspicion(self, row: Sequence[float]) -> list[float]:
         """Return each classifier's log-odds above the base rate's; 0 for one that is not to be believed."""
+        base = log_odds(self.base_rate)
         found = []
-        for member, share in zip(self.members, shares, strict=True):
-            if share is None:
+        for member in self.members:
+            if not self._believed(member):
                 found.append(0.0)
                 continue
+            share = member.classifier.predict_row(row)
             above = log_odds(corrected(share, member.classifier.negative_rate)) - base
             found.append(max(above, 0.0) if member.above_base else above)
         return found
-
-
-def _base_rate(frauds: int, labels: int) -> float:
-    return (frauds + PRIOR_RATE * PRIOR_LABELS) / (labels + PRIOR_LABELS)

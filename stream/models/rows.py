@@ -1,59 +1,15 @@
-"""Classifiers that learn from rows: one at a time, or many at once, which is to be the same."""
+"""A River classifier that learns from rows: what our own estimators have in common."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from river import base
 
-from stream.models.binning import Sample, as_row
-from stream.models.parts import Floats
-
-Flags = NDArray[np.bool_]
+from stream.models.binning import as_row
 
 
-class OneByOne:
-    """A classifier that learns many rows by learning one after the other."""
-
-    @abstractmethod
-    def learn_row(self, row: Sequence[float], y: bool) -> None:
-        """Learn one labelled row."""
-
-    @abstractmethod
-    def predict_row(self, row: Sequence[float]) -> float:
-        """Return the probability of fraud for a row, changing nothing."""
-
-    def learn_rows(self, x: Floats, y: Flags, shown: Flags, asked: Flags) -> Floats:
-        """Learn labelled rows in their order, and say of some what was known of them before.
-
-        Parameters
-        ----------
-        x, y
-            Shapes (n, features) and (n,).
-        shown
-            Shape (n,): which rows are learnt.
-        asked
-            Shape (n,): of which rows is to be said what :meth:`predict_row` would have, before they are
-            learnt themselves.
-
-        Returns
-        -------
-        Floats
-            Shape (n,); 0 where nobody asked. Neither this nor what is learnt depends on how rows were cut
-            into batches, to the last bit.
-        """
-        said = np.zeros(len(y))
-        for number, row in enumerate(x.tolist()):
-            if asked[number]:
-                said[number] = self.predict_row(row)
-            if shown[number]:
-                self.learn_row(row, bool(y[number]))
-        return said
-
-
-class RowClassifier(OneByOne, base.Classifier):  # type: ignore[misc]  # River has no types
+class RowClassifier(base.Classifier):  # type: ignore[misc]  # River has no types
     """A binary classifier over numbers in a fixed order, with River's interface around it.
 
     Parameters
@@ -67,27 +23,14 @@ class RowClassifier(OneByOne, base.Classifier):  # type: ignore[misc]  # River h
     def __init__(self, feature_names: Sequence[str] | None = None) -> None:
         self.feature_names = feature_names
         self._names = None if feature_names is None else tuple(feature_names)
-        self._sample: Sample | None = None
-        """What bins are cut from."""
 
     @abstractmethod
-    def learn_stretch(self, x: Floats, y: Flags, shown: Flags, asked: Flags) -> Floats:
-        """Do what :meth:`learn_rows` does for rows that all lie in the bins that there are."""
+    def learn_row(self, row: Sequence[float], y: bool) -> None:
+        """Learn one labelled row, in the order of the features."""
 
-    def learn_rows(self, x: Floats, y: Flags, shown: Flags, asked: Flags) -> Floats:
-        """Learn labelled rows in their order; see :meth:`OneByOne.learn_rows`."""
-        said = np.zeros(len(y))
-        start = 0
-        while start < len(y):
-            ahead = start + np.flatnonzero(shown[start:])
-            room = self._sample.room if self._sample is not None else 0
-            # A row that may cut the bins is learnt by itself.
-            learn, length = (self.learn_stretch, room) if room else (super().learn_rows, 1)
-            end = len(y) if len(ahead) <= length else int(ahead[length])
-            part = slice(start, end)
-            said[part] = learn(x[part], y[part], shown[part], asked[part])
-            start = end
-        return said
+    @abstractmethod
+    def predict_row(self, row: Sequence[float]) -> float:
+        """Return the probability of `True` for a row, changing nothing."""
 
     def learn_one(self, x: dict[str, Any], y: Any) -> None:
         """Learn one labelled transaction, as River does."""

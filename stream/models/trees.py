@@ -9,14 +9,13 @@ from river import drift, forest, tree
 from river.tree.nodes.branch import DTBranch, NumericBinaryBranch
 
 from stream.models.forest import Forest
-from stream.models.rows import OneByOne
 from stream.models.splitter import LeanSplitter
 
 MOST_SPLITS_DEEP: Final = 18
 """Trees stop growing there: it bounds the time to score a row, the snapshot, and the depth of the pickle."""
 
 
-class OnlineAdaptiveForest(OneByOne):
+class OnlineAdaptiveForest:
     """River's adaptive random forest, with leaves that answer their share of frauds.
 
     Its inner drift detectors are off (River needs `NoDrift` for that: None means ADWIN): the case for another
@@ -95,7 +94,7 @@ class OnlineAdaptiveForest(OneByOne):
         return _flatten(trees, weights, self.feature_names, self.negative_rate, prior)
 
 
-class OnlineTree(OneByOne):
+class OnlineTree:
     """River's Hoeffding tree, with leaves that answer their share of frauds.
 
     Parameters

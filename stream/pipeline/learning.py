@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,12 +11,10 @@ from stream.drift.detectors import Drift
 from stream.errors import SnapshotError
 from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
-from stream.features.reports import Report
-from stream.features.risk import EXPLAINED_RATIO
+from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
 from stream.models.compiled import CompiledModel
 from stream.models.fitted import FittedModel
-from stream.models.online import EVERY_VIEW, Lessons, View
-from stream.models.parts import Floats
+from stream.models.online import View
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
 from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
@@ -26,10 +23,9 @@ from stream.registry.gate import Verdict
 from stream.registry.snapshot import SnapshotInfo
 from stream.registry.swap import Case, Refusal, Swap, SwapPolicy
 
-_FLOAT: Final = Struct("<f")
-_RATIO: Final = 4 * FEATURE_NAMES.index("amount_ratio")
-_ZSCORE: Final = 4 * FEATURE_NAMES.index("amount_zscore")
-_EXPLAINED_ZSCORE: Final = 3.0
+_RATIO = FEATURE_NAMES.index("amount_ratio")
+_ZSCORE = FEATURE_NAMES.index("amount_zscore")
+_EXPLAINED_ZSCORE = 3.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ class _Lesson(NamedTuple):
     """What every model is to learn of one label."""
 
     transaction_id: str
-    features: bytes
+    row: list[float]
     is_fraud: bool
     views: frozenset[View]
 
@@ -108,8 +104,9 @@ class _Lesson(NamedTuple):
 class Outcome(NamedTuple):
     """What a batch of labels led to, besides what the models learnt."""
 
-    reports: list[tuple[Pending, Report]]
-    """What is to become part of the risk records of the transactions' terminals and customers."""
+    terminals: dict[str, RiskRecord]
+    customers: dict[str, RiskRecord]
+    """Risk records that changed."""
     verdicts: dict[str, Verdicts]
     joined: int
     duplicates: int
@@ -185,6 +182,8 @@ class Learner:
     def learn_batch(
         self,
         batch: Sequence[Joined],
+        terminals: dict[str, RiskRecord],
+        customers: dict[str, RiskRecord],
         now_ms: int,
     ) -> Outcome:
         """Take in labels in offset order.
@@ -193,6 +192,8 @@ class Learner:
         ----------
         batch
             Labels that found their pending records.
+        terminals, customers
+            Risk records by id, as stored; changed in place, new ones added.
         now_ms
             The present, milliseconds since 1970, for the events' ``recorded_at``.
 
@@ -211,25 +212,25 @@ class Learner:
         A label whose own offset is among the stored verdicts was applied to the risk records before a
         restart: it is learnt, since the models come from an older checkpoint, and not counted again.
         """
-        outcome = Outcome([], {}, 0, 0, 0, [], [])
+        outcome = Outcome({}, {}, {}, 0, 0, 0, [], [])
         duplicates = corrections = 0
         for label, offset, pending, stored in batch:
             # What an earlier label of this very batch said is not in the store yet.
             verdicts = outcome.verdicts.get(label.transaction_id, stored)
-            # Almost always nothing.
-            earlier = [said for said in verdicts if said.offset < offset] if verdicts else ()
-            applied = bool(verdicts) and any(said.offset == offset for said in verdicts)
+            earlier = [said for said in verdicts if said.offset < offset]
+            applied = any(said.offset == offset for said in verdicts)
             self.offset = max(self.offset, offset)
             self.label_time = max(self.label_time, label.label_time)
             views = _views(label, earlier)
             said = Said(offset, label.is_fraud, label.source == "analyst")
+            row = pending.vector.tolist()
             # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
                 duplicates += 1
                 if views:
-                    self._learn(label, pending, views)
+                    self._learn(label, row, views)
                     if not applied:
-                        outcome.verdicts[label.transaction_id] = _with(verdicts, said)
+                        outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 continue
             if len(earlier) >= MOST_VERDICTS:
                 outcome.contested.append(offset)
@@ -239,12 +240,12 @@ class Learner:
                 self.window.correct(label.transaction_id, label.is_fraud)
             else:
                 self._judge(label, pending, outcome.events, now_ms)
-            self._learn(label, pending, views)
+            self._learn(label, row, views)
             if not earlier:
                 self._decide(outcome.events, now_ms)
             if not applied:
-                outcome.verdicts[label.transaction_id] = _with(verdicts, said)
-                outcome.reports.append((pending, _report(label, pending, bool(earlier))))
+                outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
+                self._note_risk(label, pending, row, bool(earlier), terminals, customers, outcome)
             if self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
         self._teach()
@@ -322,9 +323,8 @@ class Learner:
 
     def _judge(self, label: Label, pending: Pending, events: list[ModelEvent], now_ms: int) -> None:
         contenders = self.field.contenders
-        known = dict(zip(pending.models, pending.scores, strict=True))
-        if not known.keys() <= contenders.keys():
-            known = {version: score for version, score in known.items() if version in contenders}
+        scores = zip(pending.models, pending.scores, strict=True)
+        known = {version: score for version, score in scores if version in contenders}
         self.window.add(label.transaction_id, label.is_fraud, known, alerted=pending.decision == "alert")
         champion = self.field.champion
         if champion not in known:
@@ -335,8 +335,8 @@ class Learner:
         if drift is not None:
             self._on_drift(drift, events, now_ms)
 
-    def _learn(self, label: Label, pending: Pending, views: frozenset[View]) -> None:
-        self._lessons.append(_Lesson(label.transaction_id, pending.features, label.is_fraud, views))
+    def _learn(self, label: Label, row: list[float], views: frozenset[View]) -> None:
+        self._lessons.append(_Lesson(label.transaction_id, row, label.is_fraud, views))
         self.learned += 1
 
     def _teach(self) -> None:
@@ -344,18 +344,45 @@ class Learner:
 
         That they learn later in the batch does not matter: judging asks only for what they said earlier.
         """
-        if not self._lessons:
-            return
-        ids, features, frauds, views = zip(*self._lessons, strict=True)
-        news = {view: np.array([view in some for some in views]) for view in EVERY_VIEW}
-        lessons = Lessons(ids, _matrix(features), np.array(frauds, np.bool_), news)
         for contender in self.field.contenders.values():
-            contender.model.learn_many(lessons)
+            learn = contender.model.learn_row
+            for transaction_id, row, is_fraud, views in self._lessons:
+                learn(transaction_id, row, is_fraud, views)
         self._lessons.clear()
 
+    def _note_risk(
+        self,
+        label: Label,
+        pending: Pending,
+        row: list[float],
+        corrects: bool,
+        terminals: dict[str, RiskRecord],
+        customers: dict[str, RiskRecord],
+        outcome: Outcome,
+    ) -> None:
+        ratio = row[_RATIO]
+        explained = ratio >= EXPLAINED_RATIO or row[_ZSCORE] >= _EXPLAINED_ZSCORE
+        for records, changed, name in (
+            (terminals, outcome.terminals, pending.terminal_id),
+            (customers, outcome.customers, pending.customer_id),
+        ):
+            record = records.get(name)
+            if record is None:
+                record = records[name] = RiskRecord()
+            changed[name] = record
+            if corrects:
+                correct_label(record, is_fraud=label.is_fraud, label_time=label.label_time)
+            else:
+                learn_label(
+                    record,
+                    is_fraud=label.is_fraud,
+                    label_time=label.label_time,
+                    event_time=pending.event_time,
+                    ratio=ratio,
+                    explained=explained,
+                )
+
     def _decide(self, events: list[ModelEvent], now_ms: int) -> None:
-        if not self.case.due(self.window.added):
-            return
         decision = self.case.decide(self.window, self.field.champion, self.field.challengers)
         if isinstance(decision, Swap):
             self._on_swap(decision, events, now_ms)
@@ -445,23 +472,6 @@ class Learner:
             event_time=self.label_time,
             recorded_at=now_ms,
         )
-
-
-def _with(verdicts: Verdicts, said: Said) -> Verdicts:
-    return tuple(sorted((*verdicts, said))) if verdicts else (said,)
-
-
-def _report(label: Label, pending: Pending, corrects: bool) -> Report:
-    ratio: float = _FLOAT.unpack_from(pending.features, _RATIO)[0]
-    zscore: float = _FLOAT.unpack_from(pending.features, _ZSCORE)[0]
-    explained = ratio >= EXPLAINED_RATIO or zscore >= _EXPLAINED_ZSCORE
-    return Report(label.is_fraud, corrects, label.label_time, pending.event_time, ratio, explained)
-
-
-def _matrix(features: Sequence[bytes]) -> Floats:
-    """Return the features of pending records as rows."""
-    matrix = np.frombuffer(b"".join(features), "<f4").reshape(len(features), -1)
-    return matrix.astype(np.float64)
 
 
 def _views(label: Label, earlier: Sequence[Said]) -> frozenset[View]:

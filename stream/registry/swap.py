@@ -91,21 +91,15 @@ class Case:
         self._since = max(0, labels - drift.labels_since)
         return drift
 
-    def due(self, labels: int) -> bool:
-        """Say whether there is anything to decide after so many labels."""
-        if self._drift is None:
-            return labels >= self._quiet_until and labels % self._policy.review_labels == 0
-        return (labels - self._opened) % self._policy.check_labels == 0
-
     def decide(
         self, window: PrequentialWindow, champion: str, challengers: Sequence[str]
     ) -> Swap | Refusal | None:
-        """Ask the gate; call it once after each label that the window took in and after which it is `due`.
+        """Ask the gate if it is time to; call it once after each label that the window took in.
 
         Returns
         -------
         Swap, Refusal or None
-            None: nothing is decided yet, or a review changes nothing.
+            None: nothing to decide now, or a review that changes nothing.
         """
         if self._drift is None:
             return self._review(window, champion, challengers)
@@ -113,6 +107,8 @@ class Case:
 
     def _review(self, window: PrequentialWindow, champion: str, challengers: Sequence[str]) -> Swap | None:
         """Without an alarm, look now and then whether somebody is simply better."""
+        if window.added < self._quiet_until or window.added % self._policy.review_labels:
+            return None
         best, verdict = self._best(window, champion, challengers, 0)
         if best is None or verdict is None or not verdict.passed:
             return None
@@ -124,6 +120,8 @@ class Case:
     ) -> Swap | Refusal | None:
         """After an alarm, look on the labels since it began until somebody is better or patience ends."""
         age = window.added - self._opened
+        if age % self._policy.check_labels:
+            return None
         best, verdict = self._best(window, champion, challengers, self._since)
         if best is not None and verdict is not None and verdict.passed:
             self._close(window.added)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from math import isfinite, nan
 from typing import Literal, NamedTuple
 
@@ -13,7 +14,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
-from stream.features.reports import add_reports
+from stream.features.risk import RiskRecord, pack_risks, unpack_risks
 from stream.pipeline.learning import (
     MOST_VERDICTS,
     Joined,
@@ -267,16 +268,14 @@ class LearnerRole:
         first_new = self._state.offset + 1
         loaded = time.perf_counter()
         offer, admitted = self._look_at_offer(now)
-        outcome = self.learner.learn_batch(joined, now)
-        risks = self._note_risks(outcome)
+        outcome = self._learn(joined, now)
         computed = time.perf_counter()
         if fresh:
             self._state.offset = fresh[-1].offset
         self._state.parked = parked
         # Before the commit: whoever sees the watermark may count on scorers having the models, too.
         self._publish()
-        verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
-        self._store_effects(risks, verdicts)
+        self._commit(outcome)
         committed = time.perf_counter()
         # Those that were acknowledged have been emitted; one that is given up was parked then, perhaps.
         letters = [letter for letter in decoded.dead_letters if letter.offset >= self.resumption.answered]
@@ -422,15 +421,15 @@ class LearnerRole:
             given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
         return joined, parked[excess:], given_up, places
 
-    def _note_risks(self, outcome: Outcome) -> dict[RiskKey, bytes]:
-        """Return the risk records that a batch's labels change, as they are to be stored."""
-        pendings, reports = [one for one, _ in outcome.reports], [report for _, report in outcome.reports]
-        whose: list[RiskKey] = [("terminal", one.terminal_id) for one in pendings]
-        whose += [("customer", one.customer_id) for one in pendings]
-        if not whose:
-            return {}
-        stored = self._waits.redis(self._store.find_risks, list(dict.fromkeys(whose)))
-        return add_reports(stored, whose, [*reports, *reports])
+    def _learn(self, joined: list[Joined], now_ms: int) -> Outcome:
+        keys: list[RiskKey] = [("terminal", name) for name in {one.pending.terminal_id for one in joined}]
+        keys += [("customer", name) for name in {one.pending.customer_id for one in joined}]
+        found = self._waits.redis(self._store.find_risks, keys) if keys else {}
+        terminals: dict[str, RiskRecord] = {}
+        customers: dict[str, RiskRecord] = {}
+        for (kind, name), record in zip(found, unpack_risks([*found.values()]), strict=True):
+            (terminals if kind == "terminal" else customers)[name] = record
+        return self.learner.learn_batch(joined, terminals, customers, now_ms)
 
     def _look_at_offer(self, now_ms: int) -> tuple[Literal["admitted", "refused"] | None, list[ModelEvent]]:
         """Take in what a fitter has offered, if that is new: what became of it, and what happened."""
@@ -449,6 +448,14 @@ class LearnerRole:
             return None, []
         self._state.offer = revision
         return "admitted", events
+
+    def _commit(self, outcome: Outcome) -> None:
+        keys: list[RiskKey] = [("terminal", name) for name in outcome.terminals]
+        keys += [("customer", name) for name in outcome.customers]
+        records = chain(outcome.terminals.values(), outcome.customers.values())
+        risks = dict(zip(keys, pack_risks(records), strict=True))
+        verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
+        self._store_effects(risks, verdicts)
 
     def _store_effects(self, risks: Mapping[RiskKey, bytes], verdicts: Mapping[str, bytes]) -> None:
         offset = self._state.offset

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from river import checks
 
-from benchmarks.chaos.digest import digest
 from stream.models.binned import BinnedLogisticRegression
 from stream.models.binned_forest import BinnedForestClassifier
 from stream.models.binning import KEPT, LAST_CUT, Bins, Sample
@@ -62,55 +61,6 @@ def test_a_pickle_learns_on_to_the_same_bits_through_a_cut(estimator: Any) -> No
             stored = pickle.loads(pickle.dumps(stored))  # noqa: S301 - our own bytes
     x = np.array([[row[name] for name in "abcd"] for row, _ in labelled(100, seed=2)])
     assert straight.compile(0.01).predict(x).tobytes() == stored.compile(0.01).predict(x).tobytes()
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("most", [1, 7, 400])
-def test_rows_learnt_together_leave_what_they_leave_one_by_one(
-    estimator: Any, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("stream.models.hoeffding.MOST_SPLITS_DEEP", 4)
-    rng = np.random.default_rng(most)
-    labels = labelled(3_000)
-    x = np.array([list(row.values()) for row, _ in labels])
-    y = np.array([fraud for _, fraud in labels])
-    shown, asked = rng.random(len(y)) < 0.7, rng.random(len(y)) < 0.3
-    alone, together = estimator("abcd"), estimator("abcd")
-    said = np.zeros(len(y))
-    for number, row in enumerate(x.tolist()):
-        if asked[number]:
-            said[number] = alone.predict_row(row)
-        if shown[number]:
-            alone.learn_row(row, bool(y[number]))
-    start = 0
-    heard: list[float] = []
-    while start < len(y):
-        part = slice(start, start + int(rng.integers(1, most + 1)))
-        heard += together.learn_rows(x[part], y[part], shown[part], asked[part]).tolist()
-        start = part.stop
-        if rng.random() < 20 / len(y):
-            together = pickle.loads(pickle.dumps(together))  # noqa: S301 - our own bytes
-    assert heard == said.tolist()
-    assert digest(together) == digest(alone)
-
-
-def test_a_tree_that_is_full_grows_no_more_and_goes_on_counting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.models.hoeffding.MOST_LEAVES", 4)
-    monkeypatch.setattr("stream.models.hoeffding._NODES", 7)
-    alone, together = (BinnedForestClassifier("abcd", trees=3, grace=5, delta=0.5) for _ in range(2))
-    labels = labelled(3_000)
-    x = np.array([list(row.values()) for row, _ in labels])
-    y = np.array([fraud for _, fraud in labels])
-    everything = np.ones(100, np.bool_)
-    for start in range(0, len(y), 100):
-        part = slice(start, start + 100)
-        together.learn_rows(x[part], y[part], everything, everything)
-    for row, fraud in zip(x.tolist(), y.tolist(), strict=True):
-        alone.learn_row(row, fraud)
-    assert digest(together) == digest(alone)
-    assert together._trees is not None
-    assert together._trees.leaves == 12
-    assert len(pickle.dumps(together._trees)) < 10_000, "histograms that no leaf needs are not kept"
 
 
 def test_a_cut_forgets_nothing_of_what_the_bins_had_learnt() -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from benchmarks.chaos.digest import digest
-from stream.models.online import EVERY_VIEW, MIN_FRAUDS, PRIOR_LABELS, PRIOR_RATE, Lessons
+from stream.models.online import MIN_FRAUDS, PRIOR_LABELS, PRIOR_RATE
 from stream.models.recipes import RECIPES, Recipe
 
 Stream = Callable[..., Iterator[tuple[str, dict[str, float], bool]]]
@@ -76,28 +75,6 @@ def test_a_pickle_goes_on_learning_to_the_same_bits(
         assert {k: np.asarray(v).tobytes() for k, v in ours.items()} == {
             k: np.asarray(v).tobytes() for k, v in theirs.items()
         }
-
-
-@every_recipe
-def test_many_learnt_at_once_leave_what_they_leave_one_by_one(
-    recipe: Recipe, names: Names, stream: Stream
-) -> None:
-    alone, together = (recipe.build(1, names) for _ in range(2))
-    examples = list(stream(1_500, fraud_rate=0.2))
-    rng = np.random.default_rng(1)
-    views = [(*rng.choice(("all", "matured", "analyst"), rng.integers(4), replace=False),) for _ in examples]
-    for (name, x, y), some in zip(examples, views, strict=True):
-        alone.learn_row(name, list(x.values()), y, frozenset(some))
-    start = 0
-    while start < len(examples):
-        end = start + int(rng.integers(1, 300))
-        ids, rows, verdicts = zip(*examples[start:end], strict=True)
-        x = np.array([list(row.values()) for row in rows])
-        news = {view: np.array([view in some for some in views[start:end]]) for view in EVERY_VIEW}
-        together.learn_many(Lessons(ids, x, np.array(verdicts), news))
-        start = end
-    assert digest(together) == digest(alone)
-    assert alone.mixer.weights != recipe.build(1, names).mixer.weights
 
 
 @every_recipe

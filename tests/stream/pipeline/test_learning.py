@@ -9,8 +9,7 @@ from stream.clock import DAY_MS
 from stream.drift.detectors import DetectorPolicy
 from stream.errors import SettingsError
 from stream.features.catalogue import FEATURE_NAMES, SCHEMA
-from stream.features.reports import Report, add_reports
-from stream.features.risk import RiskRecord, unpack_risks
+from stream.features.risk import RiskRecord
 from stream.pipeline.learning import (
     Joined,
     Learner,
@@ -75,17 +74,7 @@ def joined(
 
 
 def learn(learner: Learner, *batch: Joined) -> Outcome:
-    return learner.learn_batch(batch, NOW)
-
-
-def risk(*outcomes: Outcome) -> RiskRecord:
-    """Return the terminal's risk record after batches."""
-    stored: dict[str, bytes] = {}
-    for outcome in outcomes:
-        reports: list[Report] = [report for _, report in outcome.reports]
-        stored |= add_reports(stored, [pending.terminal_id for pending, _ in outcome.reports], reports)
-    (record,) = unpack_risks([*stored.values()])
-    return record
+    return learner.learn_batch(batch, {}, {}, NOW)
 
 
 def stream(learner: Learner, labels: int, good: str, bad: str, *, start: int = 0) -> list[Outcome]:
@@ -114,7 +103,7 @@ def test_a_label_is_judged_learnt_and_counted() -> None:
     learner = Learner(POLICY)
     outcome = learn(learner, joined(5, fraud=True))
     assert outcome.verdicts == {"t5": (Said(5, True),)}
-    assert risk(outcome).frauds[0] == 1
+    assert outcome.terminals["m1"].frauds[0] == outcome.customers["c1"].frauds[0] == 1
     assert learner.offset == 5
     assert learner.learned == 1
     assert learner.quality()["logistic-1"].frauds == 1
@@ -127,18 +116,21 @@ def test_a_repeated_verdict_is_only_counted() -> None:
     outcome = learn(learner, joined(6, fraud=True, name="x", said=(Said(5, True),)))
     assert outcome.duplicates == 1
     assert not outcome.verdicts
-    assert not outcome.reports
+    assert not outcome.terminals
     assert learner.learned == 1
 
 
 def test_a_second_opinion_corrects_evaluation_and_risk_and_is_learnt_once_more() -> None:
     learner = Learner(POLICY)
-    first = learn(learner, joined(5, fraud=False, name="x"))
-    outcome = learn(learner, joined(9, fraud=True, name="x", said=(Said(5, False),)))
+    terminals: dict[str, RiskRecord] = {}
+    learner.learn_batch([joined(5, fraud=False, name="x")], terminals, {}, NOW)
+    outcome = learner.learn_batch(
+        [joined(9, fraud=True, name="x", said=(Said(5, False),))], terminals, {}, NOW
+    )
     assert outcome.corrections == 1
     assert outcome.verdicts["x"] == (Said(5, False), Said(9, True))
-    assert risk(first, outcome).frauds[0] == 1
-    assert risk(first, outcome).labels[0] == 1
+    assert outcome.terminals["m1"].frauds[0] == 1
+    assert outcome.terminals["m1"].labels[0] == 1
     assert learner.quality()["logistic-1"].frauds == 1
     assert learner.quality()["logistic-1"].labels == 1
     assert learner.learned == 2
@@ -166,7 +158,7 @@ def test_a_label_read_again_after_a_restart_is_learnt_and_not_counted_again() ->
     outcome = learn(learner, joined(5, fraud=True, said=(Said(5, True),)))
     assert learner.learned == 1
     assert not outcome.verdicts
-    assert not outcome.reports
+    assert not outcome.terminals
 
 
 def test_a_replay_of_an_old_label_is_not_confused_by_the_correction_that_followed() -> None:
@@ -182,9 +174,9 @@ def test_a_replay_of_an_old_label_is_not_confused_by_the_correction_that_followe
 
 def test_a_fraud_that_its_amount_explains_says_nothing_of_the_terminal() -> None:
     outcome = learn(Learner(POLICY), joined(1, fraud=True, ratio=5.0))
-    assert risk(outcome).run == 0
+    assert outcome.terminals["m1"].run == 0
     outcome = learn(Learner(POLICY), joined(1, fraud=True, ratio=1.0))
-    assert risk(outcome).run == 1
+    assert outcome.terminals["m1"].run == 1
 
 
 def test_snapshots_come_at_the_start_and_after_so_many_labels() -> None:
