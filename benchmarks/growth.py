@@ -105,7 +105,9 @@ def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dic
     deployments = {size: trained.deploy(site, f"of-{size}") for size in args.customers}
     smallest = args.customers[0]
     seeded = deployments[smallest]
+    before = site.used_memory()
     _drain(site, seeded, map(keyed, past))
+    lived = site.used_memory() - before
     print(
         f"{args.base:,d} customers have lived for {args.days} days: {len(past):,d} transactions", flush=True
     )
@@ -118,15 +120,11 @@ def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dic
             print(f"{size:,d} customers: {bytes_per_customer:,.0f} bytes each", flush=True)
     ahead = list(islice(stream, args.rounds * args.transactions))
     rates: dict[int, list[float]] = {size: [] for size in args.customers}
-    pending: list[float] = []
     for number in range(args.rounds):
         some = ahead[number * args.transactions :][: args.transactions]
         for size, settings in deployments.items():
-            used = site.used_memory()
             records = spread(some, args.base, size, seed=args.seed + number)
             rates[size].append(_drain(site, settings, records))
-            if size == smallest:
-                pending.append((site.used_memory() - used) / len(some))
             print(f"round {number + 1}: {size:10,d} customers {rates[size][-1]:10,.0f} a second", flush=True)
     shares = [rates[args.customers[-1]][n] / rates[smallest][n] for n in range(args.rounds)]
     for settings in deployments.values():
@@ -138,7 +136,7 @@ def _by_customers(site: Site, trained: Trained, args: argparse.Namespace) -> dic
         "rates_by_customers": {str(size): several for size, several in rates.items()},
         "throughput_by_customers": median(shares),
         "bytes_per_customer": bytes_per_customer,
-        "bytes_per_pending": median(pending),
+        "bytes_per_pending": (lived - args.base * bytes_per_customer) / len(past),
     }
 
 
