@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -32,9 +33,14 @@ def alter(settings: Settings, topic: str, name: str, value: str) -> None:
 
     def altered() -> bool:
         (answer,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
-        return bool(answer.result()[name].value == value)
+        try:
+            return bool(answer.result()[name].value == value)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            return False
 
-    # The controller has agreed; the broker hears of it a moment later.
+    # The controller has agreed; the broker hears of it, and of the topic itself, a moment later.
     eventually(altered)
 
 
