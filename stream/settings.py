@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     ] = 60.0
     customer_cache: Annotated[
         int,
-        Field(ge=0, description="Customers whose state a scorer keeps in memory; about 2.3 KB each."),
+        Field(ge=0, description="Customers whose state a scorer keeps in memory; about 0.7 KB each."),
     ] = 100_000
     pending_days: Annotated[
         float,
