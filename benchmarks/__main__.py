@@ -24,7 +24,7 @@ _RESULTS: Final = Path(__file__).parent / "results"
 def main() -> int:
     """Run them; 1 when one has failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="minutes in place of an hour, and no verdict")
+    parser.add_argument("--quick", action="store_true", help="small ones, and no verdict")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=BENCHMARKS)
     parser.add_argument(
         "--directory", type=Path, help="for the JSON [benchmarks/results; --quick: none is kept]"

@@ -23,6 +23,7 @@ from benchmarks.trained import keyed, label_of, simulator, train
 from stream.records import encode
 from stream.settings import Settings
 from tests.services.pipeline import Pipeline
+from tests.services.waiting import eventually
 
 LEAST: Final = 10_000.0
 _TIMEOUT_SECONDS: Final = 1_200.0
@@ -97,6 +98,8 @@ def _run(site: Site, settings: Settings, pipeline: Pipeline, labels: Sequence[Ke
     with site.worker(settings, "learn", number) as worker:
         measured = {"learner": worker}
         usage = drain(lambda: pipeline.learnt() - begin, len(labels), measured, site.processes(), "learn")
+        # The store knows of a batch before it is counted.
+        eventually(lambda: worker.metric("fraud_labels_total") >= len(labels))
         counted = "fraud_learned_total"
         run = Run(
             usage,

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import redis
 from confluent_kafka import Consumer, TopicPartition
@@ -106,13 +106,8 @@ class Site:
         """Run a baseline until the context ends, and see that it ends as it should."""
         command = [sys.executable, "-m", f"benchmarks.baselines.{module}", *arguments]
         log = self.directory / f"{place.name}.log"
-        process = Process(command, log, {**os.environ, **place.environment})
-        try:
+        with _running(Process(command, log, {**os.environ, **place.environment})) as process:
             yield process
-            code = process.terminate()
-            assert code == 0, f"{module} ended with {code}:\n{process.tail()}"
-        finally:
-            process.kill()
 
     @contextmanager
     def worker(
@@ -120,13 +115,8 @@ class Site:
     ) -> Iterator[Worker]:
         """Run a worker until the context ends, and see that it ends as it should."""
         log = self.directory / f"{settings.namespace}-{role}-{number}.log"
-        worker = Worker(settings, role, log, command=command)
-        try:
+        with _running(Worker(settings, role, log, command=command)) as worker:
             yield worker
-            code = worker.terminate()
-            assert code == 0, f"the worker ended with {code}:\n{worker.tail()}"
-        finally:
-            worker.kill()
 
     # Records.
 
@@ -164,6 +154,21 @@ class Site:
     def processes(self) -> dict[str, Process]:
         """Return the services."""
         return {"redis": self.redis.process, "kafka": self.kafka.process}
+
+
+P = TypeVar("P", bound=Process)
+
+
+@contextmanager
+def _running(process: P) -> Iterator[P]:
+    """End a process with the context; raise where it does not end as it should."""
+    try:
+        yield process
+        code = process.terminate()
+        if code != 0:
+            raise RuntimeError(f"{' '.join(process.command)} ended with {code}:\n{process.tail()}")
+    finally:
+        process.kill()
 
 
 class Growth:

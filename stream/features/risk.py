@@ -129,6 +129,11 @@ TERMINAL_FEATURES: Final = (
 )
 RISK_OF_CUSTOMER_FEATURES: Final = ("customer_frauds_30d", "customer_days_since_fraud")
 
+_OF_CUSTOMER: Final = [
+    TERMINAL_FEATURES.index(f"terminal_{name}") for name in ("frauds_30d", "days_since_fraud")
+]
+"""Which of a terminal's features a customer has as well."""
+
 NO_TERMINAL_RISK: Final = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, MAX_AGE_DAYS, 0.0)
 NO_CUSTOMER_RISK: Final = (0.0, MAX_AGE_DAYS)
 
@@ -211,14 +216,7 @@ def customer_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.flo
     ndarray
         Shape (n, 2), in the order of `RISK_OF_CUSTOMER_FEATURES`.
     """
-    described = np.zeros((len(rows), len(RISK_OF_CUSTOMER_FEATURES)))
-    reported = np.flatnonzero(rows["frauds"].any(axis=1))
-    if len(reported):
-        some = rows[reported]
-        age = some["day"].astype(np.int64) - event_times[reported] // DAY_MS
-        described[reported, 0] = _totals(some["frauds"], age, DAYS)
-    described[:, 1] = _days_since(rows["last_fraud"], event_times)
-    return described
+    return terminal_risks(rows, event_times)[:, _OF_CUSTOMER]
 
 
 def learn_label(

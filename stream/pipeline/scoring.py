@@ -82,11 +82,6 @@ class ScoredBatch(NamedTuple):
     changed: list[str]
     """The customers whose states changed."""
 
-    @property
-    def new(self) -> dict[str, Pending]:
-        """Pending records of those that were not scored before, by transaction id."""
-        return self.scored.pendings()
-
 
 def score_batch(
     transactions: Sequence[Transaction],
@@ -150,17 +145,12 @@ def _features(
     features[:, 0] = [one.amount for one in transactions]
     features[:, 1] = times % DAY_MS / HOUR_MS
     rows = state.customers.rows
-    if new.all():
-        features[:, _OF_CUSTOMER] = observe_all(rows, customers, transactions)
-    else:
-        # What is stored holds those that are done: they are described by copies of it.
-        done = np.flatnonzero(~new).tolist()
-        copies = take(rows, [customers[n] for n in done])
-        features[done, _OF_CUSTOMER] = observe_all(copies, range(len(done)), [transactions[n] for n in done])
-        fresh = np.flatnonzero(new).tolist()
-        features[fresh, _OF_CUSTOMER] = observe_all(
-            rows, [customers[n] for n in fresh], [transactions[n] for n in fresh]
-        )
+    done, fresh = np.flatnonzero(~new).tolist(), np.flatnonzero(new).tolist()
+    # What is stored holds those that are done: they are described by copies of it.
+    copies = take(rows, [customers[n] for n in done])
+    features[done, _OF_CUSTOMER] = observe_all(copies, range(len(done)), [transactions[n] for n in done])
+    whose, those = [customers[n] for n in fresh], [transactions[n] for n in fresh]
+    features[fresh, _OF_CUSTOMER] = observe_all(rows, whose, those)
     features[:, _OF_TERMINAL] = terminal_risks(take(state.terminals.rows, terminals), times)
     features[:, _OF_RISK] = customer_risks(take(state.customer_risks, customers), times)
     return features

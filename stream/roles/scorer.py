@@ -106,6 +106,8 @@ class ScorerReport(NamedTuple):
     """The broker's times of the records that were answered, in milliseconds."""
     spent: Spent | None
     """How the partition stands with its alert budget; None without one."""
+    models: tuple[Served, ...]
+    """That were serving, the champion first."""
     stages: dict[str, float]
     """Seconds spent in each stage."""
 
@@ -280,6 +282,7 @@ class ScorerRole:
             gap,
             [place.timestamp for place in decoded.places if place.offset >= answered],
             owned.decider.spent,
+            self.models,
             watch.laps,
         )
         return Committed(report, due)

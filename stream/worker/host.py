@@ -4,8 +4,9 @@ import asyncio
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
@@ -47,8 +48,12 @@ class Host(ABC):
 
     The event loop stays free for heartbeats and health; a role stays plain, blocking code. What remains of a
     batch once its effects are stored, such as waiting for the broker, is done in a second thread, in the same
-    order, while the next batch is at work; only then is it acknowledged.
+    order; only then is it acknowledged.
     """
+
+    overlapping: bool = False
+    """Whether that goes on while the next batch is at work: neither `conclude` nor `observe` may then look at
+    what a batch changes."""
 
     slow_seconds: float = SLOW_SECONDS
     blocked_seconds: float = BLOCKED_SECONDS
@@ -145,44 +150,44 @@ class Host(ABC):
             async with self._turn:
                 if self.stopping.is_set() or self.fatal is not None or overtaken(event):
                     continue  # never acknowledged: it comes again, here or elsewhere
-                try:
+                async with self._facing():
                     outcome = await self.run(self.handle, event.value)
                     await self._concluded()
                     if self.fatal is None and not self._gave_up:
                         self._conclusion = asyncio.create_task(self._conclude(event, outcome))
-                except FencedError as error:
-                    self._on_fenced(error)
-                except StoppedError as error:
-                    self._give_up(error)
-                except asyncio.CancelledError:
-                    self._gave_up = True
-                    raise
-                except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
-                    await self.die(error)
+                    if not self.overlapping:
+                        await self._concluded()
 
     async def _conclude(self, event: Any, outcome: Any) -> None:
         """Do what remains of a batch, then acknowledge it."""
         loop = asyncio.get_running_loop()
         self._concluding = loop.time()
-        try:
+        async with self._facing():
             report = await loop.run_in_executor(self._second, self.conclude, outcome)
             acknowledge(event)
             self.observe(report)
-        except StoppedError as error:
-            self._give_up(error)
-        except asyncio.CancelledError:
-            self._gave_up = True
-            raise
-        except BaseException as error:  # noqa: BLE001 - a bug ends the process before the acknowledgement
-            await self.die(error)
-        finally:
-            self._concluding = None
+        self._concluding = None
 
     async def _concluded(self) -> None:
         """Wait until nothing remains of the batch before."""
         if self._conclusion is not None:
             await asyncio.wait([self._conclusion])
             self._conclusion = None
+
+    @asynccontextmanager
+    async def _facing(self) -> AsyncIterator[None]:
+        """Draw the consequences of whatever goes wrong within."""
+        try:
+            yield
+        except FencedError as error:
+            self._on_fenced(error)
+        except StoppedError as error:
+            self._give_up(error)
+        except asyncio.CancelledError:
+            self._gave_up = True
+            raise
+        except BaseException as error:  # noqa: BLE001 - a bug ends the process before any acknowledgement
+            await self.die(error)
 
     async def die(self, error: BaseException) -> None:
         """End the process: its supervisor starts it again, and what was not acknowledged comes again."""
@@ -246,17 +251,8 @@ class Host(ABC):
             async with self._turn:
                 if self.stopping.is_set() or self.fatal is not None or not self._held:
                     return
-                try:
+                async with self._facing():
                     await self.run(self._tick)
-                except FencedError as error:
-                    self._on_fenced(error)
-                except StoppedError as error:
-                    self._give_up(error)
-                except asyncio.CancelledError:
-                    self._gave_up = True
-                    raise
-                except BaseException as error:  # noqa: BLE001 - a bug ends the process
-                    await self.die(error)
         limit = 3 * self.settings.session_timeout_seconds
         loop = asyncio.get_running_loop()
         if self._fenced_since is not None and loop.time() - self._fenced_since > limit:

@@ -15,6 +15,8 @@ from stream.worker.host import Host
 class ScorerHost(Host):
     """Feeds a :class:`ScorerRole` with the partitions of ``transactions`` that Kafka assigns."""
 
+    overlapping = True
+
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__("score", TopicNames.of(settings).transactions, settings, metrics)
         self.role = ScorerRole(
@@ -82,7 +84,7 @@ class ScorerHost(Host):
         observe_many(metrics.scores, scored.scores[:, 0])
         if scored.names:
             metrics.event_time.labels("score").set(int(scored.event_times.max()) / 1000)
-        serving = {served.version: served.snapshot for served in self.role.models}
+        serving = {served.version: served.snapshot for served in report.models}
         for version, snapshot in serving.items():
             metrics.snapshot.labels(version).set(snapshot)
         for retired in self._served - serving.keys():

@@ -38,7 +38,7 @@ def test_a_customer_and_terminal_never_seen_have_the_defaults(country: str | Non
     )
     state = BatchState.nothing([transaction])
     batch = score_batch([transaction], state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
-    values = dict(zip(FEATURE_NAMES, batch.new["t"].vector.tolist(), strict=True))
+    values = dict(zip(FEATURE_NAMES, batch.scored.pendings()["t"].vector.tolist(), strict=True))
     for feature in CATALOGUE:
         if feature.default is not None:
             assert values[feature.name] == feature.default, feature.name

@@ -254,7 +254,7 @@ def test_whatever_comes_every_feature_reads_as_a_sentence_would(
     state = BatchState.nothing(transactions)
     state.terminals.rows[:] = state.customer_risks[:] = unpack_risk_rows(pack_risks([record]))
     batch = score_batch(transactions, state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
-    for pending in batch.new.values():
+    for pending in batch.scored.pendings().values():
         row = dict(zip(FEATURE_NAMES, pending.vector.tolist(), strict=True))
         for name in FEATURE_NAMES:
             text = say(name, row)

@@ -83,7 +83,7 @@ def score(
 
 
 def feature(batch: ScoredBatch, name: str, transaction_id: str) -> float:
-    return float(batch.new[transaction_id].vector[FEATURE_NAMES.index(name)])
+    return float(batch.scored.pendings()[transaction_id].vector[FEATURE_NAMES.index(name)])
 
 
 def test_each_transaction_sees_those_before_it_in_the_batch() -> None:
@@ -94,7 +94,7 @@ def test_each_transaction_sees_those_before_it_in_the_batch() -> None:
 
 def test_the_champion_decides_and_every_challenger_scores_in_shadow() -> None:
     batch = score([transaction("a")], CALM, ratio_model())
-    pending = batch.new["a"]
+    pending = batch.scored.pendings()["a"]
     assert pending.models == ("calm-1", "ratio-1")
     assert pending.scores[0] == np.float32(0.01)
     assert pending.snapshot == 3
@@ -105,8 +105,8 @@ def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
     memory = Memory()
     score([transaction(f"t{n}", minutes=n) for n in range(20)], memory=memory)
     batch = score([transaction("large", amount=50.0, minutes=30)], ratio_model(), memory=memory)
-    assert batch.new["large"].decision == "alert"
-    name, value, contribution, text = batch.new["large"].reasons[0]
+    assert batch.scored.pendings()["large"].decision == "alert"
+    name, value, contribution, text = batch.scored.pendings()["large"].reasons[0]
     assert (name, value) == ("amount_ratio", 5.0)
     assert contribution == 8.0
     assert text == "amount 50.00, 5.0 times the customer's usual 10.00"
@@ -114,8 +114,8 @@ def test_an_alert_says_why_with_the_customers_usual_beside_it() -> None:
 
 def test_an_alert_of_a_model_without_an_opinion_gives_a_reason_too() -> None:
     batch = score([transaction("a", amount=50.0)], Served("bold-1", 1, Constant(0.9)))
-    assert batch.new["a"].decision == "alert"
-    ((name, value, contribution, text),) = batch.new["a"].reasons
+    assert batch.scored.pendings()["a"].decision == "alert"
+    ((name, value, contribution, text),) = batch.scored.pendings()["a"].reasons
     assert (name, value, contribution) == ("amount", 50.0, 0.0)
     assert text == "amount 50.00"
 
@@ -125,8 +125,8 @@ def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least(
     weight[RATIO] = -0.1
     model = Linear(np.full(WIDTH, -1.0), np.ones(WIDTH), weight, 1_000.0)
     batch = score([transaction("a")], Served("sure-1", 1, model))
-    assert batch.new["a"].decision == "alert"
-    (reason,) = batch.new["a"].reasons
+    assert batch.scored.pendings()["a"].decision == "alert"
+    (reason,) = batch.scored.pendings()["a"].reasons
     assert (
         reason[0]
         == max(zip(model.contributions(matrix(batch).astype(np.float64))[0], FEATURE_NAMES, strict=True))[1]
@@ -144,16 +144,19 @@ def test_an_answer_that_expired_and_is_an_alert_again_gives_its_reasons() -> Non
 def test_each_transaction_keeps_the_threshold_that_it_was_decided_by() -> None:
     large, small = transaction("large", amount=1_000.0), transaction("small", amount=1.0)
     batch = score([large, small], decider=ByCost(5.0, 1.0))
-    assert [(p.threshold, p.decision) for p in batch.new.values()] == [(0.005, "alert"), (2.0, "allow")]
-    assert batch.new["large"].reasons
-    assert not batch.new["small"].reasons
+    assert [(p.threshold, p.decision) for p in batch.scored.pendings().values()] == [
+        (0.005, "alert"),
+        (2.0, "allow"),
+    ]
+    assert batch.scored.pendings()["large"].reasons
+    assert not batch.scored.pendings()["small"].reasons
 
 
 def test_a_budget_counts_what_is_new_once() -> None:
     ledger = Ledger(100, 0.3)
     first = score([transaction("a"), transaction("a"), transaction("b")], decider=ledger)
     counted = ledger.pack()
-    score([transaction("a"), transaction("b")], pending=first.new, decider=ledger)
+    score([transaction("a"), transaction("b")], pending=first.scored.pendings(), decider=ledger)
     score([transaction("a")], done=frozenset({"a"}), decider=ledger)
     assert ledger.pack() == counted
     alike = Ledger(100, 0.3)
@@ -164,9 +167,9 @@ def test_a_budget_counts_what_is_new_once() -> None:
 def test_a_transaction_that_was_scored_before_gets_its_first_answer_and_changes_nothing() -> None:
     memory = Memory()
     first = score([transaction("a")], memory=memory)
-    again = score([transaction("a")], ratio_model(), memory=memory, pending=first.new)
+    again = score([transaction("a")], ratio_model(), memory=memory, pending=first.scored.pendings())
     assert again.answers == first.answers
-    assert not again.new
+    assert not again.scored.pendings()
     assert not again.changed
 
 
@@ -176,7 +179,7 @@ def test_a_transaction_twice_in_a_batch_counts_once() -> None:
     again = transaction("a", customer="c2", amount=99.0)
     twice = score([transaction("a"), again, transaction("b", minutes=5)], memory=memories[1])
     assert [one.transaction_id for one in twice.answers] == ["a", "a", "b"]
-    assert twice.new == once.new
+    assert twice.scored.pendings() == once.scored.pendings()
     assert memories[0].customers == memories[1].customers
 
 
@@ -185,7 +188,7 @@ def test_one_that_is_done_but_not_pending_any_more_is_answered_and_changes_nothi
     score([transaction("before")], memory=memory)
     batch = score([transaction("old", minutes=1)], memory=memory, done=frozenset({"old"}))
     assert [one.transaction_id for one in batch.answers] == ["old"]
-    assert not batch.new
+    assert not batch.scored.pendings()
     assert not batch.changed
 
 
@@ -227,19 +230,21 @@ def test_how_a_stream_is_cut_into_batches_changes_nothing(cuts: list[int], seed:
     whole = score(stream, ratio_model(), CALM, memory=memories[0])
     pieces, start = {}, 0
     for size in cuts:
-        pieces.update(score(stream[start : start + size], ratio_model(), CALM, memory=memories[1]).new)
+        pieces.update(
+            score(stream[start : start + size], ratio_model(), CALM, memory=memories[1]).scored.pendings()
+        )
         start += size
-    assert pieces == whole.new
+    assert pieces == whole.scored.pendings()
     assert memories[0].customers == memories[1].customers
 
 
 def test_an_empty_batch_is_no_trouble() -> None:
     batch = score([])
-    assert (batch.answers, batch.new, batch.changed) == ([], {}, [])
+    assert (batch.answers, batch.scored.pendings(), batch.changed) == ([], {}, [])
 
 
 def matrix(batch: ScoredBatch) -> NDArray[np.float32]:
-    return np.array([pending.vector for pending in batch.new.values()])
+    return np.array([pending.vector for pending in batch.scored.pendings().values()])
 
 
 def test_features_are_finite_whatever_comes() -> None:
