@@ -31,7 +31,8 @@ from stream.models.compiled import Constant
 from stream.pipeline.budget import Ledger
 from stream.pipeline.learning import Said, pack_verdicts, unpack_verdicts
 from stream.pipeline.lineup import NAME_BYTES, lineup_name, pack_lineup, unpack_lineup
-from stream.pipeline.pending import LAYOUT, Pending, pack_pending, score_record, unpack_pending
+from stream.pipeline.pending import LAYOUT, Pending, score_record
+from stream.pipeline.pending_packing import pack_pending, unpack_pending
 from stream.records import (
     Alert,
     DeadLetter,

@@ -5,16 +5,16 @@ Keys, layout and guarantees are described in ``docs/redis-format.md``.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from redis.client import Pipeline
 
 from stream.adapters.fencing import behind, elsewhere, fenced
-from stream.adapters.generations import Turn, span_ms, turn
 from stream.adapters.redis_connection import RedisConnection
+from stream.adapters.redis_generations import Asked, RedisGenerations
 from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
@@ -28,16 +28,6 @@ _MARGIN_SECONDS: Final = 1.0
 """Between our clock's saying that a key has expired and Redis's."""
 
 K = TypeVar("K")
-NameKeys = Callable[[Iterable[int]], list[str]]
-"""Names generations by their numbers."""
-
-
-class _Asked(NamedTuple):
-    """What is looked for."""
-
-    fields: Sequence[str]
-    generations: Mapping[str, NameKeys]
-    """In which generations, by the key of their index."""
 
 
 class RedisStore:
@@ -86,16 +76,11 @@ class RedisStore:
     ) -> None:
         self._redis = RedisConnection(url, timeout_seconds=timeout_seconds)
         self._namespace = namespace
-        self._pending_ttl_ms = _milliseconds(pending_ttl)
-        self._backstop_ms = self._pending_ttl_ms + 2 * span_ms(self._pending_ttl_ms)
-        """Longer than a generation is kept after something was written to it, however clocks differ a bit."""
         self._state_ttl_ms = _milliseconds(state_ttl)
         self._learner = LearnerKeys(namespace)
         self._fitter = FitterKeys(namespace)
         self._ready_key = f"{namespace}:ready"
-        self._clock = clock
-        self._generations: dict[str, dict[int, int]] = {}
-        """Until when each generation is kept, as last seen or written: by the key of its index."""
+        self._generations = RedisGenerations(self._redis, _milliseconds(pending_ttl), clock)
         self._retired: deque[tuple[float, str]] = deque()
         """When snapshots are past their time, and their keys."""
         self._scorer_commit = self._redis.script("generations.lua", "scorer_commit.lua")
@@ -103,7 +88,6 @@ class RedisStore:
         self._publish = self._redis.script("publish.lua")
         self._checkpoint = self._redis.script("checkpoint.lua")
         self._offer = self._redis.script("offer.lua")
-        self._find_script = self._redis.script("find.lua")
 
     def __repr__(self) -> str:
         return f"RedisStore({self._redis.place!r}, namespace={self._namespace!r})"
@@ -136,7 +120,7 @@ class RedisStore:
             pipe.mget([keys.watermark, keys.ledger])
             pipe.hgetall(keys.generations)
             token, (watermark, ledger), generations = pipe.execute()
-        self._generations[keys.generations] = _numbers(generations)
+        self._generations.know(keys.generations, generations)
         return Tenure(partition, Token(token), _offset(watermark), ledger or b"")
 
     def load(
@@ -148,7 +132,7 @@ class RedisStore:
     ) -> Loaded:
         """Read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, partition)
-        pending = _Asked(transactions, {keys.generations: keys.pending})
+        pending = Asked(transactions, {keys.generations: keys.pending})
 
         def queue(pipe: Pipeline) -> None:
             # MGET wants at least one key, hence the watermark.
@@ -157,7 +141,7 @@ class RedisStore:
 
         # Not a transaction: the halves lie in two slots, and neither needs the other's moment.
         what = f"loading a batch of partition {partition}"
-        found, ((_, *states), (revision, *records)) = self._search(what, pending, queue)
+        found, ((_, *states), (revision, *records)) = self._generations.search(what, pending, queue)
         return Loaded(
             customers=_found(customers, states),
             risks=_found(risks, records),
@@ -176,7 +160,7 @@ class RedisStore:
     ) -> Tenure:
         """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, tenure.partition)
-        now = self._turn(keys.generations)
+        now = self._generations.turn(keys.generations)
         lineups = lineups or {}
         answer = self._redis.run(
             self._scorer_commit,
@@ -191,7 +175,7 @@ class RedisStore:
                 tenure.watermark,
                 watermark,
                 self._state_ttl_ms,
-                self._backstop_ms,
+                self._generations.backstop_ms,
                 now.current,
                 now.until_ms,
                 len(now.expired),
@@ -206,7 +190,7 @@ class RedisStore:
         )
         match answer:
             case [b"done"]:
-                self._turned(keys.generations, now, written=bool(pending))
+                self._generations.turned(keys.generations, now, written=bool(pending))
                 return tenure._replace(
                     watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
                 )
@@ -245,19 +229,19 @@ class RedisStore:
             pipe.get(self._learner.watermark)
             pipe.hgetall(self._learner.generations)
             token, watermark, generations = pipe.execute()
-        self._generations[self._learner.generations] = _numbers(generations)
+        self._generations.know(self._learner.generations, generations)
         return Token(token), _offset(watermark)
 
     def find_pending(self, transactions: Sequence[str], partitions: int) -> dict[str, bytes]:
         """Find pending records in whichever partition; see :class:`~stream.ports.LearnerStore`."""
         each = [PartitionKeys(self._namespace, partition) for partition in range(partitions)]
-        pending = _Asked(transactions, {keys.generations: keys.pending for keys in each})
-        return self._search(f"finding pending records in {partitions} partitions", pending)[0]
+        pending = Asked(transactions, {keys.generations: keys.pending for keys in each})
+        return self._generations.search(f"finding pending records in {partitions} partitions", pending)[0]
 
     def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
         """Find what labels have said so far of each transaction."""
-        verdicts = _Asked(transactions, {self._learner.generations: self._learner.verdicts})
-        return self._search("finding verdicts", verdicts)[0]
+        verdicts = Asked(transactions, {self._learner.generations: self._learner.verdicts})
+        return self._generations.search("finding verdicts", verdicts)[0]
 
     def find_risks(self, keys: Sequence[RiskKey]) -> dict[RiskKey, bytes]:
         """Find risk records."""
@@ -273,7 +257,7 @@ class RedisStore:
     ) -> None:
         """Write a label batch's effects in one atomic step; see :class:`~stream.ports.LearnerStore`."""
         keys = self._learner
-        now = self._turn(keys.generations)
+        now = self._generations.turn(keys.generations)
         answer = self._redis.run(
             self._learner_commit,
             f"committing labels up to offset {watermark}",
@@ -287,7 +271,7 @@ class RedisStore:
                 watermark,
                 known,
                 self._state_ttl_ms,
-                self._backstop_ms,
+                self._generations.backstop_ms,
                 now.current,
                 now.until_ms,
                 len(now.expired),
@@ -299,7 +283,7 @@ class RedisStore:
         )
         match answer:
             case [b"done"]:
-                self._turned(keys.generations, now, written=bool(verdicts))
+                self._generations.turned(keys.generations, now, written=bool(verdicts))
             case [b"behind", stored]:
                 raise behind("the learner's role", known, int(stored))
             case _:
@@ -415,60 +399,6 @@ class RedisStore:
         """Return the offset of the last label stored, or -1."""
         return _offset(self._get("reading the learner's progress", self._learner.watermark))
 
-    # Generations.
-
-    def _search(
-        self, what: str, asked: "_Asked", queue: Callable[[Pipeline], None] = lambda _: None
-    ) -> tuple[dict[str, bytes], list[Any]]:
-        """Look in all generations; return what is found, and the answers to what `queue` asks besides.
-
-        One round trip, which looks in the generations that are known and asks which there are. Only where
-        there are others by now, a second one looks again.
-        """
-        found, stale, answers = self._look(what, asked, queue)
-        while stale:
-            more, stale, _ = self._look(what, asked._replace(generations=stale), lambda _: None)
-            found |= more
-        return found, answers
-
-    def _look(
-        self, what: str, asked: "_Asked", queue: Callable[[Pipeline], None]
-    ) -> tuple[dict[str, bytes], dict[str, NameKeys], list[Any]]:
-        """Look in the generations that are known; return what is found, and where there are others."""
-        indexes = asked.generations if asked.fields else {}
-        known = {index: self._generations.get(index, {}) for index in indexes}
-
-        def ask(pipe: Pipeline) -> None:
-            for index, name in indexes.items():
-                keys = name(sorted(known[index], reverse=True))
-                pipe.hgetall(index)
-                pipe.evalsha(self._find_script.sha, len(keys), *keys, *asked.fields)
-            queue(pipe)
-
-        answers = self._redis.read(what, self._find_script, ask)
-        found: dict[str, bytes] = {}
-        stale: dict[str, NameKeys] = {}
-        for n, (index, name) in enumerate(indexes.items()):
-            there, hits = _numbers(answers[2 * n]), iter(answers[2 * n + 1])
-            found.update((asked.fields[place - 1], value) for place, value in zip(hits, hits, strict=True))
-            if there != known[index]:
-                self._generations[index] = there
-            if not there.keys() <= known[index].keys():
-                stale[index] = name
-        return found, stale, answers[2 * len(indexes) :]
-
-    def _turn(self, index: str) -> Turn:
-        return turn(self._generations.get(index, {}), self._clock(), self._pending_ttl_ms)
-
-    def _turned(self, index: str, done: Turn, *, written: bool) -> None:
-        """Remember what a commit has done to the generations."""
-        known = self._generations.get(index, {})
-        if written and known.get(done.current) != done.until_ms:
-            known = known | {done.current: done.until_ms}
-        if done.expired:
-            known = {number: until for number, until in known.items() if number not in done.expired}
-        self._generations[index] = known
-
     def _get(self, what: str, key: str) -> bytes | None:
         with self._redis.doing(what) as client:
             # redis-py types the answers for clients that decode them; ours does not.
@@ -487,10 +417,6 @@ def _found(asked: Iterable[K], values: Iterable[bytes | None]) -> dict[K, bytes]
 
 def _flat(values: Mapping[str, bytes]) -> Iterator[str | bytes]:
     return chain.from_iterable(values.items())
-
-
-def _numbers(stored: Mapping[bytes, bytes]) -> dict[int, int]:
-    return {int(number): int(until) for number, until in stored.items()}
 
 
 def _offset(stored: bytes | None) -> int:

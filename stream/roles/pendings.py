@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from stream.pipeline.lineup import Lineup, unpack_lineup
-from stream.pipeline.pending import Pending, named_lineup, unpack_pending
+from stream.pipeline.pending import Pending
+from stream.pipeline.pending_packing import named_lineup, unpack_pending
 from stream.roles.patience import Patience
 
 

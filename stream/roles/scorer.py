@@ -20,7 +20,8 @@ from stream.features.packing import put, take
 from stream.features.risk import unpack_risk_rows
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
-from stream.pipeline.pending import Pending, PendingBatch, pack_pendings
+from stream.pipeline.pending import Pending, PendingBatch
+from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import Alert, DeadLetter, Decoded, Record, Score, Transaction, decode_transactions, encode

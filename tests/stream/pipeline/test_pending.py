@@ -11,16 +11,8 @@ from stream.clock import DAY_MS, HOUR_MS
 from stream.errors import SnapshotError
 from stream.features.catalogue import CATALOGUE, SCHEMA
 from stream.pipeline.lineup import Lineup, lineup_name
-from stream.pipeline.pending import (
-    LAYOUT,
-    Pending,
-    PendingBatch,
-    named_lineup,
-    pack_pending,
-    pack_pendings,
-    score_record,
-    unpack_pending,
-)
+from stream.pipeline.pending import LAYOUT, Pending, PendingBatch, score_record
+from stream.pipeline.pending_packing import named_lineup, pack_pending, pack_pendings, unpack_pending
 from stream.records import Alert, Score
 
 GOLDEN = bytes.fromhex(

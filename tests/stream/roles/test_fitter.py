@@ -19,7 +19,8 @@ from stream.features.catalogue import FEATURE_NAMES, SCHEMA, WIDTH
 from stream.models.boosted import Boosted
 from stream.models.compiled import Constant
 from stream.pipeline.learning import LearningPolicy
-from stream.pipeline.pending import PendingBatch, pack_pendings
+from stream.pipeline.pending import PendingBatch
+from stream.pipeline.pending_packing import pack_pendings
 from stream.ports import Token
 from stream.records import ModelEvent, Record
 from stream.registry.gate import GatePolicy

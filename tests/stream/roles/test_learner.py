@@ -12,7 +12,8 @@ from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
 from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
-from stream.pipeline.pending import PendingBatch, pack_pendings
+from stream.pipeline.pending import PendingBatch
+from stream.pipeline.pending_packing import pack_pendings
 from stream.records import Record
 from stream.registry.checkpoint import MOST_BYTES
 from stream.registry.seal import seal, unseal
