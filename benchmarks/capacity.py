@@ -41,10 +41,10 @@ COSTS: Final = {"customer": 344, "risk": 136, "pending": 160, "verdict": 64}
 """Bytes of a key or field with its value, identifiers of 7 characters."""
 LIVES: Final = 32
 """Bytes of the entry that holds a key's time to live."""
-SNAPSHOT: Final = 700_000
-"""Bytes of a snapshot of grown models, on average over the ensemble and the logistic regression."""
+SNAPSHOT: Final = 1_400_000
+"""Bytes of a snapshot of a grown ensemble; next to it, one of a logistic regression is nothing."""
 CHECKPOINT: Final = 8_000_000
-"""Bytes of a checkpoint of both."""
+"""Bytes of a checkpoint, for each ensemble."""
 PLACE: Final = 8
 """Bytes of a place in a hash table, of which there is a power of two."""
 EMPTY: Final = 1_500_000
@@ -58,6 +58,7 @@ _SAMPLES: Final = 10_000
 _ROUNDED: Final = 8
 """Bytes that an entry of 24 really takes, where the allocator's steps are of 16; MEMORY USAGE says 24."""
 _LARGE: Final = ("snapshot", "checkpoint")
+_ENSEMBLE: Final = "ensemble-"
 _HASHES: Final = {"p": "pending", "v": "verdict"}
 
 
@@ -72,8 +73,10 @@ class Stored(NamedTuple):
     verdicts: tuple[int, ...]
     """Of the learner, in each generation."""
     snapshots: int
-    """Those that serve, and those that were replaced less than a minute ago."""
+    """Of ensembles: those that serve, and those that were replaced less than a minute ago."""
     checkpoints: int
+    ensembles: int
+    """That serve, and are in each checkpoint."""
 
     def predicted(self) -> int:
         """Return the bytes of `used_memory` that the formula gives for it."""
@@ -81,7 +84,7 @@ class Stored(NamedTuple):
         number = self.customers + self.risks
         fields = sum(self.pending) * COSTS["pending"] + sum(self.verdicts) * COSTS["verdict"]
         places = 2 * _places(number) + sum(map(_places, self.pending + self.verdicts))
-        models = self.snapshots * SNAPSHOT + self.checkpoints * CHECKPOINT
+        models = self.snapshots * SNAPSHOT + self.checkpoints * self.ensembles * CHECKPOINT
         return EMPTY + keys + number * LIVES + fields + places * PLACE + models
 
 
@@ -106,9 +109,16 @@ def census(client: redis.Redis, namespace: str) -> tuple[Stored, dict[str, float
         count[kind] += 1
     keys = (count["customer"], count["risk"])
     stored = Stored(
-        *(*keys, tuple(fields["pending"]), tuple(fields["verdict"])), count["snapshot"], count["checkpoint"]
+        *(*keys, tuple(fields["pending"]), tuple(fields["verdict"])),
+        *(count["snapshot"], count["checkpoint"], _ensembles(client, namespace)),
     )
     return stored, {kind: size[kind] / asked[kind] for kind in asked}
+
+
+def _ensembles(client: redis.Redis, namespace: str) -> int:
+    """Count the ensembles that serve."""
+    names = cast("set[bytes]", client.smembers(f"{namespace}:{{learner}}:s"))
+    return sum(name.decode().startswith(_ENSEMBLE) for name in names)
 
 
 def used_memory(client: redis.Redis) -> int:
@@ -143,13 +153,13 @@ def _measure(url: str, transactions: int, customers: int, seed: int) -> dict[str
     with redis.Redis.from_url(url) as client:
         stored, costs = census(client, settings.namespace)
         # Those of the first roster, which had learnt nothing, are still there, and next to empty.
-        stored = stored._replace(snapshots=int(client.scard(f"{settings.namespace}:{{learner}}:s")))
+        stored = stored._replace(snapshots=stored.ensembles)
         used, predicted = used_memory(client), stored.predicted()
         customers_of = f"{settings.namespace}:{{0}}:c:*"
         states = [client.get(key) for key in islice(client.scan_iter(customers_of, count=5_000), 2_000)]
     print(f"{'kind':10} {'keys':>9} {'bytes each':>11} {'formula':>9}")
-    formula = COSTS | {"snapshot": SNAPSHOT, "checkpoint": CHECKPOINT}
-    for (kind, bytes_each), count in zip(formula.items(), stored, strict=True):
+    formula = COSTS | {"snapshot": SNAPSHOT, "checkpoint": stored.ensembles * CHECKPOINT}
+    for (kind, bytes_each), count in zip(formula.items(), stored[:-1], strict=True):
         number = sum(count) if isinstance(count, tuple) else count
         print(f"{kind:10} {number:9,d} {costs.get(kind, 0):11,.0f} {bytes_each:9,d}")
     off = predicted / used - 1
@@ -213,6 +223,8 @@ def _kind(rest: str) -> str:
     """Tell what kind of key it is, by what follows the namespace: `:{3}:p:7` holds pending records."""
     _, owner, letter, *name = [*rest.split(":", 3), "", ""]
     if owner == "{learner}" and name[0]:
+        if letter in ("s", "x") and not name[0].startswith(_ENSEMBLE):
+            return "other"
         kinds = {
             "t": "risk",
             "c": "risk",

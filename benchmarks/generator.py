@@ -19,8 +19,12 @@ from producers.publisher import Publisher
 from stream.adapters.topics import TopicNames
 from stream.records import encode
 
-_NAP_SECONDS: Final = 0.0005
+_NAP_SECONDS: Final = 0.001
 _AHEAD_SECONDS: Final = 0.5
+_LINGER_MS: Final = 1.0
+"""How long a transaction waits for others to share its request: counted as latency, like all waiting."""
+_LABELS_LINGER_MS: Final = 50.0
+"""Labels come from elsewhere, and are in no hurry."""
 
 
 def main() -> None:
@@ -45,8 +49,12 @@ def main() -> None:
         (*keyed(one), one.transaction.transaction_id.encode(), encode(label_of(one))) for one in simulated
     ]
     topics = TopicNames(f"{args.name}.")
-    with Publisher(args.broker, linger_ms=0.0) as publisher:
-        publisher.partitions(topics.transactions)  # connects
+    with (
+        Publisher(args.broker, linger_ms=_LINGER_MS) as publisher,
+        Publisher(args.broker, linger_ms=_LABELS_LINGER_MS) as labels,
+    ):
+        for one in (publisher, labels):
+            one.partitions(topics.transactions)  # connects
         began = time.monotonic() + _AHEAD_SECONDS
         sent = labelled = 0
         latest = 0.0
@@ -60,9 +68,10 @@ def main() -> None:
             sent = max(sent, due)
             mature = min(sent, max(0, int((passed - args.label_seconds) * args.rate)))
             for _, _, key, value in made[labelled:mature]:
-                publisher.publish(topics.labels, key, value)
+                labels.publish(topics.labels, key, value)
             labelled = max(labelled, mature)
             publisher.serve()
+            labels.serve()
             time.sleep(_NAP_SECONDS)
     args.json.write_text(json.dumps({"began": began, "sent": sent, "latest_ms": latest * 1000}))
 

@@ -58,6 +58,15 @@ class Settings(BaseSettings):
             ge=1, le=5000, description="Most records in a batch: keeps one batch under about 25 ms of work."
         ),
     ] = 500
+    niceness: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=19,
+            description="How far a learner or a fitter steps back for scorers on the same machine: added to"
+            " its nice value.",
+        ),
+    ] = 5
     session_timeout_seconds: Annotated[
         float,
         Field(
@@ -73,6 +82,15 @@ class Settings(BaseSettings):
             " away, a worker ends itself, so that its supervisor starts it again; 0 never.",
         ),
     ] = 60.0
+    models_wait_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=300,
+            description="How long a scorer may hold a batch back for new models that it is loading; 0: it is"
+            " scored by those that there are. A replay whose scores are to equal a backtest's needs 60.",
+        ),
+    ] = 0.0
     customer_cache: Annotated[
         int,
         Field(ge=0, description="Customers whose state a scorer keeps in memory; about 0.7 KB each."),

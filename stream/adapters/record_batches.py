@@ -12,6 +12,7 @@ An agent on a topic of :func:`batch_topic` is handed lists of records, and says 
             records: list[Record] = event.value  # of one partition, in offset order, never empty
             ...  # effects
             acknowledge(event)
+            done_with(event)
 
 Faust's own acknowledgements are off for these topics (``acks=False``). It acknowledges a message also when
 the agent raised, and when the message was skipped because a rebalance had overtaken it; as one
@@ -22,8 +23,10 @@ The methods overridden are Faust's inner ones; ``tests/stream/adapters/test_reco
 upgrade that moves the ground under them.
 """
 
+import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import faust
@@ -94,6 +97,19 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """What was handed to Faust since the last rebalance ends before it."""
         self._fetched: dict[TP, int] = {}
         """What was fetched since the last rebalance ends before it."""
+        self._outstanding = 0
+        """Record batches that were handed to Faust and are not done with."""
+        self._idle = asyncio.Event()
+        """Set while there are none."""
+        self._idle.set()
+        self._flooded = False
+        """Whether the last fetch brought as many records as one may: more are waiting, surely."""
+
+    def done_with(self, _message: _BatchMessage) -> None:
+        """Say that the agent is at work on a record batch no more, whatever became of it."""
+        self._outstanding = max(0, self._outstanding - 1)
+        if not self._outstanding:
+            self._idle.set()
 
     def acknowledge(self, message: _BatchMessage) -> bool:
         """Mark a record batch as done, so that it may be committed.
@@ -158,6 +174,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """
         self._delivered.clear()
         self._fetched.clear()
+        self._outstanding = 0
+        self._idle.set()
         await super().perform_seek()
         start_offset = self.transport.start_offset
         starts, uncommitted = {}, []
@@ -206,8 +224,15 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> tuple[Mapping[TP, list[Any]] | None, set[TP] | None]:
+        # A batch costs some milliseconds however small it is. What comes while the agent is at work is
+        # fetched when it is done, in one; only what is too much for one batch is fetched ahead.
+        if not self._flooded and self._outstanding:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._idle.wait()
         records, active_partitions = await super()._wait_next_records(timeout)
         batched = self.transport.batched_topics
+        self._flooded = sum(map(len, (records or {}).values())) >= self.app.conf.broker_max_poll_records
         if records:
             self._fetched |= {tp: fetched[-1].offset + 1 for tp, fetched in records.items() if fetched}
             records = {
@@ -221,6 +246,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             return super()._to_message(tp, record)
         last = record[-1]
         self._next_offset.setdefault(tp, record[0].offset)
+        self._outstanding += 1
+        self._idle.clear()
         message = _BatchMessage(
             last.topic,
             last.partition,
@@ -369,6 +396,11 @@ def acknowledge(event: EventT) -> bool:
     """Mark the event's record batch as done; see :meth:`RecordBatchConsumer.acknowledge`."""
     acknowledged: bool = event.app.consumer.acknowledge(event.message)
     return acknowledged
+
+
+def done_with(event: EventT) -> None:
+    """Say that the agent is at work on the event's record batch no more; see :class:`RecordBatchConsumer`."""
+    event.app.consumer.done_with(event.message)
 
 
 def rejoin(app: faust.App) -> None:

@@ -7,14 +7,14 @@ and are answered from their pending records.
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
-from stream.errors import FencedError, InfrastructureError, OffsetGapError, SnapshotError, StateLostError
-from stream.features.catalogue import SCHEMA
+from stream.errors import FencedError, OffsetGapError
 from stream.features.customer import pack_customers, unpack_customers
 from stream.features.packing import put, take
 from stream.features.risk import unpack_risk_rows
@@ -25,17 +25,14 @@ from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import Alert, DeadLetter, Decoded, Record, Score, Transaction, decode_transactions, encode
-from stream.registry.snapshot import decode_roster, decode_snapshot
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import Place, Resumption, resume
+from stream.roles.serving import Serving
 from stream.settings import LostState, Settings
 
 _log = logging.getLogger(__name__)
-
-_ROSTER_TRIES: Final = 5
-"""A roster may be replaced while its snapshots are being read: so often is it read anew."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class ScorerPolicy:
     """Whether records that fell off the topic unread are counted and passed over."""
     lost_state: LostState = "stop"
     """What to do when the store has lost a partition's state."""
+    models_wait_seconds: float = 0.0
+    """How long a batch may be held back for new models that are being loaded."""
 
     @classmethod
     def of(cls, settings: Settings) -> "ScorerPolicy":
@@ -71,6 +70,7 @@ class ScorerPolicy:
             customer_cache=settings.customer_cache,
             skip_gaps=settings.offset_gap == "skip",
             lost_state=settings.lost_state,
+            models_wait_seconds=settings.models_wait_seconds,
         )
 
     def decider(self) -> Decider:
@@ -143,6 +143,8 @@ class ScorerRole:
         That snapshots are signed with; None when they are not.
     waits
         How work waits for whatever is away.
+    beside
+        Where new models are loaded meanwhile; None: scoring waits for them.
     """
 
     def __init__(
@@ -154,19 +156,22 @@ class ScorerRole:
         policy: ScorerPolicy,
         signing_key: bytes | None,
         waits: Waits,
+        beside: Executor | None = None,
     ) -> None:
         self._store = store
         self._emitter = emitter
         self._topics = topics
         self._clock = clock
         self._policy = policy
-        self._signing_key = signing_key
         self._waits = waits
+        self._serving = Serving(store, signing_key, waits, beside, policy.models_wait_seconds)
         self._pendings = PendingReader(store, waits.redis)
         self._partitions: dict[int, _Partition] = {}
-        self._revision = 0
-        self.models: tuple[Served, ...] = ()
+
+    @property
+    def models(self) -> tuple[Served, ...]:
         """What is being served, the champion first; empty until a learner has published."""
+        return self._serving.models
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -335,8 +340,7 @@ class ScorerRole:
         keys += [("customer", name) for name in names]
         ids = [one.transaction_id for one in transactions]
         loaded: Loaded = self._waits.redis(self._store.load, owned.tenure.partition, unknown, keys, ids)
-        if loaded.roster_revision != self._revision or not self.models:
-            self._load_models(loaded.roster_revision)
+        self._serving.follow(loaded.roster_revision)
         here = [place for place, is_here in enumerate(cached) if is_here]
         put(customers.rows, here, owned.cache.get([names[place] for place in here]))
         found = [customers.places[name] for name in loaded.customers]
@@ -349,56 +353,6 @@ class ScorerRole:
             own = [(n, places[name]) for n, (of, name) in enumerate(loaded.risks) if of == kind]
             put(rows, [place for _, place in own], take(risks, [n for n, _ in own]))
         return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
-
-    def _load_models(self, revision: int) -> None:
-        """Change over to the models that the roster names: all of them, or none.
-
-        A roster or snapshot that is damaged, forged or of another version is refused, loudly, and what was
-        served goes on being served; without any models yet, scoring waits for good ones.
-        """
-        try:
-            self._waits.learner(self._try_models if self.models else self._insist_on_models)
-        except SnapshotError as error:
-            _log.error(
-                "models of revision %d refused, still serving %s: %s", revision, self.models[0].version, error
-            )
-        self._revision = revision
-
-    def _insist_on_models(self) -> None:
-        try:
-            self._try_models()
-        except SnapshotError as error:
-            raise InfrastructureError(
-                f"the models that were published cannot be used, scoring waits for others: {error}"
-            ) from error
-
-    def _try_models(self) -> None:
-        for _ in range(_ROSTER_TRIES):
-            sealed = self._waits.redis(self._store.roster)
-            if sealed is None and self.models:
-                raise StateLostError(
-                    "Redis has lost the roster of models; nothing was written, and the start anew looks at"
-                    " what there is"
-                )
-            if sealed is None:
-                raise InfrastructureError("no model has been published yet: start a learner")
-            roster = decode_roster(sealed, self._signing_key)
-            members = sorted(roster.members, key=lambda member: member.version != roster.champion)
-            snapshots = [self._waits.redis(self._store.snapshot, member.key) for member in members]
-            served = [
-                Served(
-                    member.version, member.snapshot, decode_snapshot(snapshot, self._signing_key, SCHEMA)[1]
-                )
-                for member, snapshot in zip(members, snapshots, strict=True)
-                if snapshot is not None
-            ]
-            if len(served) == len(members):
-                self.models = tuple(served)
-                return
-        raise InfrastructureError(
-            f"the roster names snapshots that are not there, {_ROSTER_TRIES} times running: if it evicts"
-            " keys, set its maxmemory-policy to noeviction"
-        )
 
     def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
         places = state.customers.places

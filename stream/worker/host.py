@@ -17,6 +17,7 @@ from stream.adapters.metrics import Metrics
 from stream.adapters.record_batches import (
     acknowledge,
     consumer_lag,
+    done_with,
     on_assignment,
     overtaken,
     reached,
@@ -148,15 +149,19 @@ class Host(ABC):
         async for event in stream.events():
             await self._assigned.wait()
             async with self._turn:
-                if self.stopping.is_set() or self.fatal is not None or overtaken(event):
-                    continue  # never acknowledged: it comes again, here or elsewhere
-                async with self._facing():
-                    outcome = await self.run(self.handle, event.value)
-                    await self._concluded()
-                    if self.fatal is None and not self._gave_up:
-                        self._conclusion = asyncio.create_task(self._conclude(event, outcome))
-                    if not self.overlapping:
-                        await self._concluded()
+                await self._take_on(event)
+            done_with(event)
+
+    async def _take_on(self, event: Any) -> None:
+        if self.stopping.is_set() or self.fatal is not None or overtaken(event):
+            return  # never acknowledged: it comes again, here or elsewhere
+        async with self._facing():
+            outcome = await self.run(self.handle, event.value)
+            await self._concluded()
+            if self.fatal is None and not self._gave_up:
+                self._conclusion = asyncio.create_task(self._conclude(event, outcome))
+            if not self.overlapping:
+                await self._concluded()
 
     async def _conclude(self, event: Any, outcome: Any) -> None:
         """Do what remains of a batch, then acknowledge it."""

@@ -1,6 +1,7 @@
 """The scorer's host: its role, wired to the transactions and to the metrics."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.record_batches import batch_topic
@@ -19,6 +20,7 @@ class ScorerHost(Host):
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__("score", TopicNames.of(settings).transactions, settings, metrics)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="models")
         self.role = ScorerRole(
             self.store,
             self.emitter,
@@ -27,10 +29,16 @@ class ScorerHost(Host):
             ScorerPolicy.of(settings),
             self.signing_key,
             self.waits,
+            self._beside,
         )
         self._begins: dict[int, int] = {}
         self._served: set[str] = set()
         self.app.agent(batch_topic(self.app, self.input_topic), name="score")(self.consume)
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        self._beside.shutdown(wait=False)
+        super().close()
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Take the assigned partitions over, those held before included: they are read anew."""

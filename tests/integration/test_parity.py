@@ -25,7 +25,12 @@ Start = Callable[..., Worker]
 
 HALF_A_DAY: Final = timedelta(hours=12)
 # Snapshots are handed on by the clock, too: not in a backtest, which has none.
-STEADY: Final = {"batch_records": 200, "snapshot_labels": 150, "snapshot_seconds": 1e6}
+STEADY: Final = {
+    "batch_records": 200,
+    "snapshot_labels": 150,
+    "snapshot_seconds": 1e6,
+    "models_wait_seconds": 60.0,
+}
 # A champion that will be beaten, so that there is a swap to agree on.
 BEATEN: Final = {"champion": "logistic", "challengers": ("forest",)}
 

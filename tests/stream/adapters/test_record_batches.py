@@ -50,6 +50,8 @@ class Rig:
     """An app whose consumer fetches from a list instead of a broker."""
 
     def __init__(self, **options: Any) -> None:
+        self.at_once = True
+        """Whether the agent is done with each batch as soon as it has it."""
         self.app = record_batch_app("test", broker="localhost:1", **options)
         self.topic = batch_topic(self.app, "transactions")
         self.messages: list[Any] = []
@@ -92,6 +94,8 @@ class Rig:
 
     async def _on_message(self, message: Any) -> None:
         self.messages.append(message)
+        if self.at_once:
+            self.consumer.done_with(message)
 
     async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
         return
@@ -106,6 +110,14 @@ def run(test: Callable[[Rig], Awaitable[None]], **options: Any) -> None:
         await test(Rig(**options))
 
     asyncio.run(main())
+
+
+async def turns(reached: Callable[[], bool], at_most: int = 10_000) -> None:
+    """Let the event loop go round until something is so, and at most so often."""
+    for _ in range(at_most):
+        if reached():
+            return
+        await asyncio.sleep(0)
 
 
 def test_one_fetch_of_a_partition_is_one_message() -> None:
@@ -294,6 +306,43 @@ def test_a_full_buffer_leaves_the_partition_active() -> None:
         rig.consumer._active_partitions.add(other)
         rig.consumer.on_buffer_full(other)
         assert other not in rig.consumer._get_active_partitions()
+
+    run(test)
+
+
+def test_while_the_agent_is_at_work_only_what_is_more_than_a_batch_is_fetched() -> None:
+    async def test(rig: Rig) -> None:
+        rig.at_once = False
+        draining = asyncio.create_task(
+            rig.drain(*({PLACE: fetched(range(*ends))} for ends in ((0, 10), (10, 13), (13, 17))))
+        )
+        await turns(lambda: len(rig.messages) == 2)
+        # The first was a full one: the second was fetched ahead, and as it is none, no third.
+        rig.consumer.done_with(rig.messages[0])
+        await turns(lambda: len(rig.messages) > 2, at_most=100)
+        assert len(rig.messages) == 2
+        rig.consumer.done_with(rig.messages[1])
+        await turns(lambda: len(rig.messages) == 3)
+        rig.consumer.done_with(rig.messages[2])
+        await draining
+        assert [len(message.value) for message in rig.messages] == [10, 3, 4]
+
+    run(test, batch_records=10)
+
+
+def test_a_batch_that_nobody_takes_holds_fetching_back_for_a_while_only() -> None:
+    async def test(rig: Rig) -> None:
+        async def committed() -> dict[TP, int | None]:
+            return {PLACE: None}
+
+        rig.at_once = False
+        rig.consumer.seek_to_committed = committed
+        rig.consumer._thread.seek_to_beginning = rig._nothing
+        await rig.drain({PLACE: fetched(range(3))}, {PLACE: fetched(range(3, 5))})
+        assert len(rig.messages) == 2
+        # What a rebalance has dropped is not waited for.
+        await rig.consumer.perform_seek()
+        assert rig.consumer._idle.is_set()
 
     run(test)
 

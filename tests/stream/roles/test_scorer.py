@@ -280,13 +280,13 @@ def test_whoever_is_told_to_stop_stops_waiting(world: World) -> None:
 def test_without_a_model_scoring_waits_for_a_learner() -> None:
     world = World()
     world.store = InMemoryStore()
-    scorer = world.scorer(0)
 
     def stop_later(error: InfrastructureError | None) -> None:
         world.failures.append(error)
         world.stop.set()
 
-    scorer._waits = Waits.alike(Patience(world.stop, stop_later, first_pause=0.001))
+    world.waits = Waits.alike(Patience(world.stop, stop_later, first_pause=0.001))
+    scorer = world.scorer(0)
     with pytest.raises(StoppedError, match="start a learner"):
         scorer.handle(batch(0, 1))
     assert not world.scores()
@@ -365,16 +365,16 @@ def test_a_scorer_without_models_waits_for_such_as_it_can_use(world: World, key:
     roster = encode_roster(Roster(roster=0, champion="a-1", members=()), None)
     token, _ = world.store.take_learner()
     world.store.publish(token, roster if key else b"nonsense", {})
-    scorer = world.scorer(0)
-    scorer._signing_key = key
     said = []
 
     def mend(error: InfrastructureError | None) -> None:
         said.append(str(error))
-        scorer._signing_key = None
+        scorer._serving._signing_key = None
         world.learn()
 
-    scorer._waits = Waits.alike(Patience(world.stop, mend, first_pause=0.001))
+    world.waits = Waits.alike(Patience(world.stop, mend, first_pause=0.001))
+    scorer = world.scorer(0)
+    scorer._serving._signing_key = key
     scorer.handle(batch(0, 1))
     assert "cannot be used, scoring waits for others" in said[0]
     assert ("not signed" if key else "cut short, or something else") in said[0]

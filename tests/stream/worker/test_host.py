@@ -69,6 +69,7 @@ def acknowledged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     events: list[int] = []
     monkeypatch.setattr(host, "acknowledge", lambda event: events.append(event.value))
     monkeypatch.setattr(host, "overtaken", lambda _event: False)
+    monkeypatch.setattr(host, "done_with", lambda _event: None)
     return events
 
 

@@ -1,0 +1,154 @@
+"""The models that a scorer serves: follows the roster, and changes over between two batches."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from typing import Final, Protocol, TypeVar
+
+from stream.errors import InfrastructureError, SnapshotError, StateLostError
+from stream.features.catalogue import SCHEMA
+from stream.pipeline.scoring import Served
+from stream.registry.snapshot import decode_roster, decode_snapshot
+from stream.roles.patience import Waits
+
+_log = logging.getLogger(__name__)
+
+_ROSTER_TRIES: Final = 5
+"""A roster may be replaced while its snapshots are being read: so often is it read anew."""
+
+T = TypeVar("T")
+
+
+class ModelStore(Protocol):
+    """Where the learner publishes models."""
+
+    def roster(self) -> bytes | None:
+        """Return the sealed roster; None: nothing has been published."""
+        ...
+
+    def snapshot(self, key: str) -> bytes | None:
+        """Return the sealed snapshot that a roster names; None: it is not there any more."""
+        ...
+
+
+class Serving:
+    """Has the models of the roster, or those of one before while new ones are being loaded.
+
+    Parameters
+    ----------
+    store
+        Has the roster and the snapshots.
+    signing_key
+        That snapshots are signed with; None when they are not.
+    waits
+        How work waits for whatever is away.
+    beside
+        Loads new models while batches go on being scored by the old ones; None: scoring waits for them.
+    patience_seconds
+        How long a batch may be held back for models that are being loaded beside.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        signing_key: bytes | None,
+        waits: Waits,
+        beside: Executor | None = None,
+        patience_seconds: float = 0.0,
+    ) -> None:
+        self._store = store
+        self._signing_key = signing_key
+        self._waits = waits
+        self._beside = beside
+        self._patience_seconds = patience_seconds
+        self._revision = 0
+        self._loading: tuple[int, Future[tuple[Served, ...]]] | None = None
+        self.models: tuple[Served, ...] = ()
+        """The champion first; empty until a learner has published."""
+
+    def follow(self, revision: int) -> None:
+        """Change over to the models of the roster of this revision, all of them or none, once they are there.
+
+        A roster or snapshot that is damaged, forged or of another version is refused, loudly, and what was
+        served goes on being served; without any models yet, this waits for good ones.
+
+        Raises
+        ------
+        StateLostError
+            The roster has gone.
+        StoppedError
+            The process is to stop.
+        """
+        if self._beside is None or not self.models:
+            if revision != self._revision or not self.models:
+                read = self._read_patiently if self.models else self._insist
+                self._change(revision, lambda: self._waits.learner(read))
+            return
+        if self._loading is None and revision != self._revision:
+            self._loading = revision, self._beside.submit(self._read, _at_once)
+        if self._loading is not None:
+            of, future = self._loading
+            wait([future], timeout=self._patience_seconds)
+            if future.done():
+                self._loading = None
+                try:
+                    self._change(of, future.result)
+                except InfrastructureError as error:
+                    _log.warning("models of revision %d not loaded yet, tried again: %s", of, error)
+
+    def _change(self, revision: int, read: Callable[[], tuple[Served, ...]]) -> None:
+        try:
+            self.models = read()
+        except SnapshotError as error:
+            _log.error(
+                "models of revision %d refused, still serving %s: %s", revision, self.models[0].version, error
+            )
+        self._revision = revision
+
+    def _insist(self) -> tuple[Served, ...]:
+        try:
+            return self._read_patiently()
+        except SnapshotError as error:
+            raise InfrastructureError(
+                f"the models that were published cannot be used, scoring waits for others: {error}"
+            ) from error
+
+    def _read_patiently(self) -> tuple[Served, ...]:
+        return self._read(self._waits.redis)
+
+    def _read(self, ask: "_Ask") -> tuple[Served, ...]:
+        for _ in range(_ROSTER_TRIES):
+            sealed = ask(self._store.roster)
+            if sealed is None and self.models:
+                raise StateLostError(
+                    "Redis has lost the roster of models; nothing was written, and the start anew looks at"
+                    " what there is"
+                )
+            if sealed is None:
+                raise InfrastructureError("no model has been published yet: start a learner")
+            roster = decode_roster(sealed, self._signing_key)
+            members = sorted(roster.members, key=lambda member: member.version != roster.champion)
+            snapshots = [ask(self._store.snapshot, member.key) for member in members]
+            served = [
+                Served(
+                    member.version, member.snapshot, decode_snapshot(snapshot, self._signing_key, SCHEMA)[1]
+                )
+                for member, snapshot in zip(members, snapshots, strict=True)
+                if snapshot is not None
+            ]
+            if len(served) == len(members):
+                return tuple(served)
+        raise InfrastructureError(
+            f"the roster names snapshots that are not there, {_ROSTER_TRIES} times running: if it evicts"
+            " keys, set its maxmemory-policy to noeviction"
+        )
+
+
+class _Ask(Protocol):
+    """How the store is asked: with patience, or once."""
+
+    def __call__(self, call: Callable[..., T], *args: str) -> T: ...
+
+
+def _at_once(call: Callable[..., T], *args: str) -> T:
+    return call(*args)
