@@ -12,7 +12,9 @@ An agent on a topic of :func:`batch_topic` is handed lists of records, and says 
             records: list[Record] = event.value  # of one partition, in offset order, never empty
             ...  # effects
             acknowledge(event)
-            done_with(event)
+
+A batch costs milliseconds however small it is. An agent that wants few of them, and none late, says when it
+begins with one (:func:`take`), and when more may be fetched (:func:`let_in`).
 
 Faust's own acknowledgements are off for these topics (``acks=False``). It acknowledges a message also when
 the agent raised, and when the message was skipped because a rebalance had overtaken it; as one
@@ -97,19 +99,28 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """What was handed to Faust since the last rebalance ends before it."""
         self._fetched: dict[TP, int] = {}
         """What was fetched since the last rebalance ends before it."""
-        self._outstanding = 0
-        """Record batches that were handed to Faust and are not done with."""
-        self._idle = asyncio.Event()
-        """Set while there are none."""
-        self._idle.set()
+        self._untaken: dict[TP, _BatchMessage] = {}
+        """The last batch of each partition, until the agent begins with it: what comes meanwhile joins it."""
+        self._hungry = asyncio.Event()
+        """Set while the agent has nothing to do, or nearly so."""
+        self._hungry.set()
         self._flooded = False
         """Whether the last fetch brought as many records as one may: more are waiting, surely."""
 
-    def done_with(self, _message: _BatchMessage) -> None:
-        """Say that the agent is at work on a record batch no more, whatever became of it."""
-        self._outstanding = max(0, self._outstanding - 1)
-        if not self._outstanding:
-            self._idle.set()
+    def take(self, message: _BatchMessage) -> list[Record]:
+        """Return the records of a batch, which from now on is complete; nothing is fetched until `let_in`.
+
+        Unless there is more than a batch may hold: that is fetched ahead.
+        """
+        if self._untaken.get(message.tp) is message:
+            del self._untaken[message.tp]
+        self._hungry.clear()
+        records: list[Record] = message.value
+        return records
+
+    def let_in(self) -> None:
+        """Let more be fetched: the agent is done with its batch, or soon will be."""
+        self._hungry.set()
 
     def acknowledge(self, message: _BatchMessage) -> bool:
         """Mark a record batch as done, so that it may be committed.
@@ -174,8 +185,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """
         self._delivered.clear()
         self._fetched.clear()
-        self._outstanding = 0
-        self._idle.set()
+        self._untaken.clear()
+        self._hungry.set()
         await super().perform_seek()
         start_offset = self.transport.start_offset
         starts, uncommitted = {}, []
@@ -224,12 +235,11 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> tuple[Mapping[TP, list[Any]] | None, set[TP] | None]:
-        # A batch costs some milliseconds however small it is. What comes while the agent is at work is
-        # fetched when it is done, in one; only what is too much for one batch is fetched ahead.
-        if not self._flooded and self._outstanding:
+        if not self._flooded and not self._hungry.is_set():
+            # An agent that is stuck does not hold the consumer back for ever.
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
-                    await self._idle.wait()
+                    await self._hungry.wait()
         records, active_partitions = await super()._wait_next_records(timeout)
         batched = self.transport.batched_topics
         self._flooded = sum(map(len, (records or {}).values())) >= self.app.conf.broker_max_poll_records
@@ -238,16 +248,30 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             records = {
                 tp: [fetched] if fetched and tp.topic in batched else fetched
                 for tp, fetched in records.items()
+                if not self._joins(tp, fetched)
             }
         return records, active_partitions
+
+    def _joins(self, tp: TP, fetched: list[Any]) -> bool:
+        """Add what was fetched to a batch that the agent has not begun with, where that has room for it."""
+        message = self._untaken.get(tp)
+        if (
+            message is None
+            or not self.flow_active
+            or message.generation_id != self.app.consumer_generation_id
+            or len(message.value) + len(fetched) > self.app.conf.broker_max_poll_records
+        ):
+            return False
+        message.value.extend(map(_record, fetched))
+        message.offset = fetched[-1].offset
+        self._delivered[tp] = message.offset + 1
+        return True
 
     def _to_message(self, tp: TP, record: Any) -> Any:
         if not isinstance(record, list):
             return super()._to_message(tp, record)
         last = record[-1]
         self._next_offset.setdefault(tp, record[0].offset)
-        self._outstanding += 1
-        self._idle.clear()
         message = _BatchMessage(
             last.topic,
             last.partition,
@@ -256,7 +280,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             last.timestamp_type,
             headers=None,
             key=None,
-            value=[Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value) for r in record],
+            value=[*map(_record, record)],
             checksum=None,
             serialized_key_size=0,
             serialized_value_size=0,
@@ -265,6 +289,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         )
         message.follows = self._delivered.get(tp)
         self._delivered[tp] = last.offset + 1
+        self._untaken[tp] = message
         return message
 
     def _new_offset(self, tp: TP) -> int | None:
@@ -274,6 +299,12 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             return new_offset
         acknowledged = self._acked.pop(tp, None)
         return acknowledged[-1] + 1 if acknowledged else None
+
+
+def _record(fetched: Any) -> Record:
+    return Record(
+        fetched.topic, fetched.partition, fetched.offset, fetched.timestamp, fetched.key, fetched.value
+    )
 
 
 class RecordBatchTransport(driver.Transport):  # type: ignore[misc]  # Faust has no types
@@ -398,9 +429,15 @@ def acknowledge(event: EventT) -> bool:
     return acknowledged
 
 
-def done_with(event: EventT) -> None:
-    """Say that the agent is at work on the event's record batch no more; see :class:`RecordBatchConsumer`."""
-    event.app.consumer.done_with(event.message)
+def take(event: EventT) -> list[Record]:
+    """Return the records of the event's batch; see :meth:`RecordBatchConsumer.take`."""
+    records: list[Record] = event.app.consumer.take(event.message)
+    return records
+
+
+def let_in(app: faust.App) -> None:
+    """Let more be fetched; see :meth:`RecordBatchConsumer.let_in`."""
+    app.consumer.let_in()
 
 
 def rejoin(app: faust.App) -> None:

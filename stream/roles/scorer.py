@@ -6,7 +6,7 @@ and are answered from their pending records.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -234,8 +234,15 @@ class ScorerRole:
         """
         return self.emit(self.score(batch))
 
-    def score(self, batch: Sequence[Record]) -> "Committed":
+    def score(self, batch: Sequence[Record], nearly_done: Callable[[], None] = lambda: None) -> "Committed":
         """Score a record batch of one partition and store its effects.
+
+        Parameters
+        ----------
+        batch
+            Its records, in offset order.
+        nearly_done
+            Called when nothing is left to do but to wait for the store.
 
         Raises
         ------
@@ -265,6 +272,7 @@ class ScorerRole:
         watch.lap("load")
         scored = score_batch(decoded.records, state, self.models, owned.decider, self._clock())
         watch.lap("compute")
+        nearly_done()
         with self._revoking(number):
             self._commit(owned, batch[-1].offset, state, scored)
         watch.lap("commit")

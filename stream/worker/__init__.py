@@ -8,7 +8,9 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -46,13 +48,20 @@ def run_worker(settings: Settings) -> None:
     keep_heap_small()
     sys.setswitchinterval(SWITCH_SECONDS)
     if settings.role in ("learn", "fit"):
-        os.nice(settings.niceness)
+        _step_back(settings.niceness)
     process = Process(settings)
     # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
     require_topics(settings)
     calm_collector()
     worker = _Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()
+
+
+def _step_back(niceness: int) -> None:
+    os.nice(niceness)
+    # Where Linux groups processes by session, niceness counts within the group alone, unless the group has it.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 class _Worker(faust.Worker):  # type: ignore[misc]  # Faust has no types

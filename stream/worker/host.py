@@ -17,12 +17,13 @@ from stream.adapters.metrics import Metrics
 from stream.adapters.record_batches import (
     acknowledge,
     consumer_lag,
-    done_with,
+    let_in,
     on_assignment,
     overtaken,
     reached,
     record_batch_app,
     rejoin,
+    take,
 )
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
@@ -144,19 +145,24 @@ class Host(ABC):
         finally:
             self._began = None
 
+    def nearly_done(self) -> None:
+        """Let the next batch be fetched, while this one is still at work; for :meth:`handle` to call."""
+        self._loop.call_soon_threadsafe(let_in, self.app)
+
     async def consume(self, stream: Any) -> None:
         """Handle record batches as they come; acknowledge each after its effects are out."""
+        self._loop = asyncio.get_running_loop()
         async for event in stream.events():
             await self._assigned.wait()
             async with self._turn:
                 await self._take_on(event)
-            done_with(event)
+            let_in(self.app)
 
     async def _take_on(self, event: Any) -> None:
         if self.stopping.is_set() or self.fatal is not None or overtaken(event):
             return  # never acknowledged: it comes again, here or elsewhere
         async with self._facing():
-            outcome = await self.run(self.handle, event.value)
+            outcome = await self.run(self.handle, take(event))
             await self._concluded()
             if self.fatal is None and not self._gave_up:
                 self._conclusion = asyncio.create_task(self._conclude(event, outcome))

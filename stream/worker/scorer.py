@@ -62,7 +62,7 @@ class ScorerHost(Host):
 
     def handle(self, batch: Sequence[Record]) -> Committed:
         """Score a batch, and store its effects."""
-        return self.role.score(batch)
+        return self.role.score(batch, self.nearly_done)
 
     def conclude(self, outcome: Committed) -> ScorerReport:
         """Emit a batch's scores."""

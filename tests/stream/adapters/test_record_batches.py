@@ -51,7 +51,7 @@ class Rig:
 
     def __init__(self, **options: Any) -> None:
         self.at_once = True
-        """Whether the agent is done with each batch as soon as it has it."""
+        """Whether the agent takes each batch, and is done with it, as soon as it is there."""
         self.app = record_batch_app("test", broker="localhost:1", **options)
         self.topic = batch_topic(self.app, "transactions")
         self.messages: list[Any] = []
@@ -95,7 +95,8 @@ class Rig:
     async def _on_message(self, message: Any) -> None:
         self.messages.append(message)
         if self.at_once:
-            self.consumer.done_with(message)
+            self.consumer.take(message)
+            self.consumer.let_in()
 
     async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
         return
@@ -310,27 +311,56 @@ def test_a_full_buffer_leaves_the_partition_active() -> None:
     run(test)
 
 
+def fetches(*ends: tuple[int, int]) -> list[dict[TP, list[ConsumerRecord]]]:
+    return [{PLACE: fetched(range(*one))} for one in ends]
+
+
 def test_while_the_agent_is_at_work_only_what_is_more_than_a_batch_is_fetched() -> None:
     async def test(rig: Rig) -> None:
         rig.at_once = False
-        draining = asyncio.create_task(
-            rig.drain(*({PLACE: fetched(range(*ends))} for ends in ((0, 10), (10, 13), (13, 17))))
-        )
-        await turns(lambda: len(rig.messages) == 2)
-        # The first was a full one: the second was fetched ahead, and as it is none, no third.
-        rig.consumer.done_with(rig.messages[0])
-        await turns(lambda: len(rig.messages) > 2, at_most=100)
-        assert len(rig.messages) == 2
-        rig.consumer.done_with(rig.messages[1])
-        await turns(lambda: len(rig.messages) == 3)
-        rig.consumer.done_with(rig.messages[2])
+        draining = asyncio.create_task(rig.drain(*fetches((0, 10), (10, 13), (13, 17))))
+        await turns(lambda: bool(rig.messages))
+        rig.consumer.take(rig.messages[0])
+        # It was a full one: the second is fetched ahead, and as it is none, no third.
+        await turns(lambda: rig.consumer._fetched == {PLACE: 17}, at_most=100)
+        assert rig.consumer._fetched == {PLACE: 13}
+        rig.consumer.let_in()
         await draining
-        assert [len(message.value) for message in rig.messages] == [10, 3, 4]
+        assert rig.consumer._fetched == {PLACE: 17}
 
     run(test, batch_records=10)
 
 
-def test_a_batch_that_nobody_takes_holds_fetching_back_for_a_while_only() -> None:
+def test_what_comes_before_the_agent_begins_with_a_batch_joins_it() -> None:
+    async def test(rig: Rig) -> None:
+        rig.at_once = False
+        await rig.drain(*fetches((0, 3), (3, 5), (5, 11), (11, 13)))
+        first, second = rig.messages
+        assert [record.offset for record in first.value] == [*range(5)]
+        assert [record.offset for record in second.value] == [*range(5, 13)]
+        assert rig.consumer.take(first) is first.value
+        assert acknowledge(rig.event(0))
+        await rig.consumer.commit()
+        assert acknowledge(rig.event(1))
+        await rig.consumer.commit()
+        assert rig.committed == [{PLACE: 5}, {PLACE: 13}]
+
+    run(test, batch_records=10)
+
+
+def test_nothing_joins_a_batch_that_was_begun_with_or_that_a_rebalance_has_overtaken() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain(*fetches((0, 3), (3, 5)))
+        rig.at_once = False
+        await rig.drain(*fetches((5, 7)))
+        rig.app.consumer_generation_id = 2
+        await rig.drain(*fetches((7, 9)))
+        assert [len(message.value) for message in rig.messages] == [3, 2, 2, 2]
+
+    run(test)
+
+
+def test_an_agent_that_is_stuck_does_not_hold_fetching_back_for_ever() -> None:
     async def test(rig: Rig) -> None:
         async def committed() -> dict[TP, int | None]:
             return {PLACE: None}
@@ -338,11 +368,13 @@ def test_a_batch_that_nobody_takes_holds_fetching_back_for_a_while_only() -> Non
         rig.at_once = False
         rig.consumer.seek_to_committed = committed
         rig.consumer._thread.seek_to_beginning = rig._nothing
-        await rig.drain({PLACE: fetched(range(3))}, {PLACE: fetched(range(3, 5))})
+        await rig.drain(*fetches((0, 3)))
+        rig.consumer.take(rig.messages[0])
+        await rig.drain(*fetches((3, 5)))
         assert len(rig.messages) == 2
         # What a rebalance has dropped is not waited for.
         await rig.consumer.perform_seek()
-        assert rig.consumer._idle.is_set()
+        assert rig.consumer._hungry.is_set()
 
     run(test)
 

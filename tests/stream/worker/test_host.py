@@ -69,7 +69,8 @@ def acknowledged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     events: list[int] = []
     monkeypatch.setattr(host, "acknowledge", lambda event: events.append(event.value))
     monkeypatch.setattr(host, "overtaken", lambda _event: False)
-    monkeypatch.setattr(host, "done_with", lambda _event: None)
+    monkeypatch.setattr(host, "take", lambda event: event.value)
+    monkeypatch.setattr(host, "let_in", lambda _app: None)
     return events
 
 
