@@ -178,6 +178,15 @@ class Settings(BaseSettings):
     snapshot_seconds: Annotated[
         float, Field(gt=0, description="... and after this time, if anything was learnt.")
     ] = 60.0
+    snapshot_gap_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="... but not within this time of the last ones, however many labels come. A replay"
+            " whose scores are to equal a backtest's needs 0.",
+        ),
+    ] = 2.0
     checkpoint_seconds: Annotated[
         float, Field(gt=0, description="Time between two of the learner's checkpoints.")
     ] = 30.0

@@ -99,7 +99,8 @@ class Backtest:
         waits = Waits.alike(Patience(threading.Event(), lambda _: None))
         # One partition: customers do not meet, so how they are spread changes no score. The alert budget
         # has one threshold then, where every partition of a deployment finds its own.
-        alone = settings.model_copy(update={"partitions": 1})
+        # And no time passes between two batches of labels, by which snapshots could be held back.
+        alone = settings.model_copy(update={"partitions": 1, "snapshot_gap_seconds": 0.0})
         self._scorer = ScorerRole(store, _Nowhere(), topics, self._clock, ScorerPolicy.of(alone), None, waits)
         self._learner = LearnerRole(
             store, _Nowhere(), topics, self._clock, LearnerPolicy.of(alone), None, waits

@@ -64,6 +64,9 @@ def demo(
     settings = load_settings(broker=broker, redis=redis)
     if "alert_budget" not in settings.model_fields_set:
         settings = settings.model_copy(update={"alert_budget": plan.alert_budget})
+    if "snapshot_gap_seconds" not in settings.model_fields_set:
+        # A second here is days there.
+        settings = settings.model_copy(update={"snapshot_gap_seconds": 0.0})
     if not {"champion", "challengers"} & settings.model_fields_set:
         # The story begins before the model that is served by default has earned its place.
         settings = settings.model_copy(update={"champion": "logistic", "challengers": ("ensemble",)})

@@ -185,6 +185,8 @@ class Learner:
         terminals: dict[str, RiskRecord],
         customers: dict[str, RiskRecord],
         now_ms: int,
+        *,
+        publishing: bool = True,
     ) -> Outcome:
         """Take in labels in offset order.
 
@@ -196,6 +198,8 @@ class Learner:
             Risk records by id, as stored; changed in place, new ones added.
         now_ms
             The present, milliseconds since 1970, for the events' ``recorded_at``.
+        publishing
+            Whether it is time for new snapshots, once there are labels enough; a swap does not ask.
 
         Returns
         -------
@@ -246,7 +250,7 @@ class Learner:
             if not applied:
                 outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 self._note_risk(label, pending, row, bool(earlier), terminals, customers, outcome)
-            if self.unpublished >= self.policy.snapshot_labels:
+            if publishing and self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
         self._teach()
         return outcome._replace(

@@ -68,6 +68,8 @@ class LearnerPolicy:
     """Labels that may wait; beyond, those that have waited longest become dead letters, grace or not."""
     snapshot_ms: int = 60_000
     """Scorers get new snapshots after this time, if anything was learnt."""
+    snapshot_gap_ms: int = 0
+    """But not within this time of the last ones, however much was learnt; unless a model is swapped in."""
     skip_gaps: bool = False
     """Whether labels that fell off the topic unread are counted and passed over."""
     lost_state: LostState = "stop"
@@ -86,6 +88,7 @@ class LearnerPolicy:
             partitions=settings.partitions,
             label_grace_ms=round(settings.label_grace_seconds * 1000),
             snapshot_ms=round(settings.snapshot_seconds * 1000),
+            snapshot_gap_ms=round(settings.snapshot_gap_seconds * 1000),
             skip_gaps=settings.offset_gap == "skip",
             lost_state=settings.lost_state,
         )
@@ -429,7 +432,8 @@ class LearnerRole:
         customers: dict[str, RiskRecord] = {}
         for (kind, name), record in zip(found, unpack_risks([*found.values()]), strict=True):
             (terminals if kind == "terminal" else customers)[name] = record
-        return self.learner.learn_batch(joined, terminals, customers, now_ms)
+        publishing = now_ms - self._published_ms >= self._policy.snapshot_gap_ms
+        return self.learner.learn_batch(joined, terminals, customers, now_ms, publishing=publishing)
 
     def _look_at_offer(self, now_ms: int) -> tuple[Literal["admitted", "refused"] | None, list[ModelEvent]]:
         """Take in what a fitter has offered, if that is new: what became of it, and what happened."""

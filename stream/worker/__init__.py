@@ -59,7 +59,7 @@ def run_worker(settings: Settings) -> None:
 
 def _step_back(niceness: int) -> None:
     os.nice(niceness)
-    # Where Linux groups processes by session, niceness counts within the group alone, unless the group has it.
+    # Linux may group processes by session: niceness then counts within a group only, unless that has it.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(niceness))
 

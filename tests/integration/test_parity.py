@@ -29,6 +29,7 @@ STEADY: Final = {
     "batch_records": 200,
     "snapshot_labels": 150,
     "snapshot_seconds": 1e6,
+    "snapshot_gap_seconds": 0.0,
     "models_wait_seconds": 60.0,
 }
 # A champion that will be beaten, so that there is a swap to agree on.

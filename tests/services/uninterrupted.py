@@ -36,7 +36,7 @@ class Uninterrupted:
         self._batch_records = batch_records
         self.store = InMemoryStore()
         topics, waits = TopicNames(), Waits.alike(Patience(threading.Event(), lambda _: None))
-        alone = settings.model_copy(update={"partitions": 1})
+        alone = settings.model_copy(update={"partitions": 1, "snapshot_gap_seconds": 0.0})
         self._learner = LearnerRole(
             self.store, InMemoryEmitter(), topics, wall_clock, LearnerPolicy.of(alone), None, waits
         )

@@ -207,6 +207,24 @@ def test_labels_that_contradict_each_other_without_end_become_dead_letters_whole
     assert len(unpack_verdicts(said)) == MOST_VERDICTS
 
 
+def test_snapshots_are_held_back_for_a_while_however_many_labels_come() -> None:
+    world = World()
+    role = world.learner(replace(POLICY, snapshot_gap_ms=2_000))
+    role.start()
+
+    def published() -> int:
+        sealed = world.store.roster()
+        assert sealed is not None
+        return decode_roster(sealed, None).members[0].snapshot
+
+    first = published()
+    role.handle(labels(0, 100))
+    assert published() == first
+    world.clock.advance(2_000)
+    role.handle(labels(100, 101))
+    assert published() == first + 1
+
+
 def test_snapshots_are_handed_on_after_a_while_even_if_few_labels_come() -> None:
     world = World()
     role = world.learner()
