@@ -55,9 +55,12 @@ class Settings(BaseSettings):
     batch_records: Annotated[
         int,
         Field(
-            ge=1, le=5000, description="Most records in a batch: keeps one batch under about 25 ms of work."
+            ge=1,
+            le=5000,
+            description="Most records in a batch, which takes about 50 ms then; batches are as large only when"
+            " as much waits.",
         ),
-    ] = 500
+    ] = 1000
     niceness: Annotated[
         int,
         Field(
