@@ -32,6 +32,7 @@ from benchmarks.trained import CHALLENGERS, keyed, label_of, simulator
 from stream.adapters.offsets import offset_range
 from stream.records import encode
 from stream.settings import Settings
+from tests.services.kafka_server import QUICK_JAVA
 from tests.services.pipeline import Pipeline
 from tests.services.process import Process
 
@@ -82,7 +83,9 @@ def main() -> int:
     whole = args.warm_up + args.seconds
     swap_labels = round(args.rate * args.seconds / _SWAPS_WANTED)
     learner = [sys.executable, "-m", "benchmarks.swapping_learner", str(swap_labels)]
-    with Site() as site:
+    # A broker that has run for days has compiled what it needs; within its first minutes the full compiler
+    # takes a core now and then.
+    with Site(java=QUICK_JAVA) as site:
         settings = site.deployment("latency", partitions=args.partitions, challengers=CHALLENGERS)
         with (
             Pipeline(settings) as pipeline,

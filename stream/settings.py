@@ -57,8 +57,8 @@ class Settings(BaseSettings):
         Field(
             ge=1,
             le=5000,
-            description="Most records in a batch, which takes about 50 ms then; batches are as large only when"
-            " as much waits.",
+            description="Most records in a batch, which takes about 50 ms then; batches are as large only"
+            " where as much waits.",
         ),
     ] = 1000
     niceness: Annotated[
