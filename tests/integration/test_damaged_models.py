@@ -37,7 +37,7 @@ def altered(sealed: bytes) -> bytes:
 def test_damaged_snapshots_are_refused_and_scoring_goes_on_with_the_last_good_ones(
     topics: Deploy, worker: Start, damage: Damage
 ) -> None:
-    settings = topics(partitions=1, signing_key=KEY, snapshot_labels=50)
+    settings = topics(partitions=1, signing_key=KEY, snapshot_labels=50, models_wait_seconds=60)
     before, after, last = (transactions(100, name) for name in "abc")
     with Pipeline(settings) as pipeline, redis.Redis.from_url(settings.redis) as client:
         learner, scorer = worker(settings, "learn", timeout=None), worker(settings, "score", timeout=None)

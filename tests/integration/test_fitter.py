@@ -30,6 +30,7 @@ def test_a_lightgbm_challenger_joins_the_roster_and_is_scored(
         batch_negative_rate=0.9,
         batch_every_days=0.3,  # which is 432 of these transactions
         signing_key="a-throw-away-key",
+        models_wait_seconds=60,
     )
     first = transactions(500)
     with Pipeline(settings) as pipeline:
