@@ -4,17 +4,15 @@ Faust spends 200 to 300 microseconds on every message: conductor, channel, event
 message is a whole record batch, so that a record's share of that is under one. Group membership, rebalancing,
 back-pressure and commits stay Faust's own.
 
-An agent on a topic of :func:`batch_topic` is handed lists of records, and says itself when one is done::
+An agent on a topic of :func:`batch_topic` takes lists of records, and says itself when one is done::
 
     @app.agent(batch_topic(app, "transactions"))
     async def score(stream):
         async for event in stream.events():
-            records: list[Record] = event.value  # of one partition, in offset order, never empty
+            records = take(event)
             ...  # effects
             acknowledge(event)
-
-A batch costs milliseconds however small it is. An agent that wants few of them, and none late, says when it
-begins with one (:func:`take`), and when more may be fetched (:func:`let_in`).
+            let_in(app)
 
 Faust's own acknowledgements are off for these topics (``acks=False``). It acknowledges a message also when
 the agent raised, and when the message was skipped because a rebalance had overtaken it; as one
@@ -25,10 +23,8 @@ The methods overridden are Faust's inner ones; ``tests/stream/adapters/test_reco
 upgrade that moves the ground under them.
 """
 
-import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import faust
@@ -36,6 +32,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, EventT
 from yarl import URL
 
+from stream.adapters.intake import Intake
 from stream.records import Record
 
 BUFFERED_BATCHES: Final = 4
@@ -82,6 +79,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # F
 class _BatchMessage(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
     """A record batch on its way through Faust."""
 
+    records: list[Record]
+    """Not its value, which an agent could read while it still grows: see :func:`take`."""
     follows: int | None = None
     """The offset after the batch delivered just before; None for the first since a rebalance."""
 
@@ -99,28 +98,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """What was handed to Faust since the last rebalance ends before it."""
         self._fetched: dict[TP, int] = {}
         """What was fetched since the last rebalance ends before it."""
-        self._untaken: dict[TP, _BatchMessage] = {}
-        """The last batch of each partition, until the agent begins with it: what comes meanwhile joins it."""
-        self._hungry = asyncio.Event()
-        """Set while the agent has nothing to do, or nearly so."""
-        self._hungry.set()
-        self._flooded = False
-        """Whether the last fetch brought as many records as one may: more are waiting, surely."""
-
-    def take(self, message: _BatchMessage) -> list[Record]:
-        """Return the records of a batch, which from now on is complete; nothing is fetched until `let_in`.
-
-        Unless there is more than a batch may hold: that is fetched ahead.
-        """
-        if self._untaken.get(message.tp) is message:
-            del self._untaken[message.tp]
-        self._hungry.clear()
-        records: list[Record] = message.value
-        return records
-
-    def let_in(self) -> None:
-        """Let more be fetched: the agent is done with its batch, or soon will be."""
-        self._hungry.set()
+        self.intake: Intake[_BatchMessage] = Intake(self.app.conf.broker_max_poll_records)
 
     def acknowledge(self, message: _BatchMessage) -> bool:
         """Mark a record batch as done, so that it may be committed.
@@ -185,8 +163,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """
         self._delivered.clear()
         self._fetched.clear()
-        self._untaken.clear()
-        self._hungry.set()
+        self.intake.forget()
         await super().perform_seek()
         start_offset = self.transport.start_offset
         starts, uncommitted = {}, []
@@ -235,14 +212,10 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> tuple[Mapping[TP, list[Any]] | None, set[TP] | None]:
-        if not self._flooded and not self._hungry.is_set():
-            # An agent that is stuck does not hold the consumer back for ever.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._hungry.wait()
+        await self.intake.appetite(timeout)
         records, active_partitions = await super()._wait_next_records(timeout)
         batched = self.transport.batched_topics
-        self._flooded = sum(map(len, (records or {}).values())) >= self.app.conf.broker_max_poll_records
+        self.intake.fetched(sum(map(len, (records or {}).values())))
         if records:
             self._fetched |= {tp: fetched[-1].offset + 1 for tp, fetched in records.items() if fetched}
             records = {
@@ -253,16 +226,14 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         return records, active_partitions
 
     def _joins(self, tp: TP, fetched: list[Any]) -> bool:
-        """Add what was fetched to a batch that the agent has not begun with, where that has room for it."""
-        message = self._untaken.get(tp)
-        if (
-            message is None
-            or not self.flow_active
-            or message.generation_id != self.app.consumer_generation_id
-            or len(message.value) + len(fetched) > self.app.conf.broker_max_poll_records
-        ):
+        """Add what was fetched to a batch that the agent has not begun with, where there is one."""
+        # While no messages flow, Faust drops what was fetched, to fetch it again.
+        if not fetched or not self.flow_active:
             return False
-        message.value.extend(map(_record, fetched))
+        message = self.intake.room(tp, len(fetched), self.app.consumer_generation_id)
+        if message is None:
+            return False
+        message.records.extend(map(_record, fetched))
         message.offset = fetched[-1].offset
         self._delivered[tp] = message.offset + 1
         return True
@@ -280,16 +251,17 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             last.timestamp_type,
             headers=None,
             key=None,
-            value=[*map(_record, record)],
+            value=(),
             checksum=None,
             serialized_key_size=0,
             serialized_value_size=0,
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
+        message.records = [*map(_record, record)]
         message.follows = self._delivered.get(tp)
         self._delivered[tp] = last.offset + 1
-        self._untaken[tp] = message
+        self.intake.offer(message)
         return message
 
     def _new_offset(self, tp: TP) -> int | None:
@@ -430,14 +402,18 @@ def acknowledge(event: EventT) -> bool:
 
 
 def take(event: EventT) -> list[Record]:
-    """Return the records of the event's batch; see :meth:`RecordBatchConsumer.take`."""
-    records: list[Record] = event.app.consumer.take(event.message)
+    """Return the records of the event's batch, which from now on is complete.
+
+    Of one partition, in offset order, never empty. Until :func:`let_in` nothing more is fetched, unless there
+    is more than a batch may hold; see :mod:`stream.adapters.intake`.
+    """
+    records: list[Record] = event.app.consumer.intake.take(event.message)
     return records
 
 
 def let_in(app: faust.App) -> None:
-    """Let more be fetched; see :meth:`RecordBatchConsumer.let_in`."""
-    app.consumer.let_in()
+    """Let more be fetched: the agent is done with the batch that it took, or soon will be."""
+    app.consumer.intake.let_in()
 
 
 def rejoin(app: faust.App) -> None:

@@ -321,7 +321,7 @@ class LearnerRole:
             The store has less than was committed to it.
         """
         self._waits.redis(self._store.commit_labels, self._token, self._stored, {}, {}, self._stored)
-        if self._clock() - self._published_ms >= self._policy.snapshot_ms and self.learner.unpublished:
+        if self._may_publish(self._clock()):
             self.learner.publish()
             self._publish()
         offered = self._waits.redis(self._store.offered, self._state.offer) is not None
@@ -434,6 +434,13 @@ class LearnerRole:
             (terminals if kind == "terminal" else customers)[name] = record
         publishing = now_ms - self._published_ms >= self._policy.snapshot_gap_ms
         return self.learner.learn_batch(joined, terminals, customers, now_ms, publishing=publishing)
+
+    def _may_publish(self, now_ms: int) -> bool:
+        """Tell whether time asks for snapshots: for the first few labels, or for many that were held back."""
+        policy, unpublished = self._policy, self.learner.unpublished
+        many = unpublished >= policy.learning.snapshot_labels
+        waited = now_ms - self._published_ms
+        return unpublished > 0 and waited >= (policy.snapshot_gap_ms if many else policy.snapshot_ms)
 
     def _look_at_offer(self, now_ms: int) -> tuple[Literal["admitted", "refused"] | None, list[ModelEvent]]:
         """Take in what a fitter has offered, if that is new: what became of it, and what happened."""

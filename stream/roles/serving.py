@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, wait
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from stream.errors import InfrastructureError, SnapshotError, StateLostError
 from stream.features.catalogue import SCHEMA
@@ -15,8 +15,6 @@ _log = logging.getLogger(__name__)
 
 _ROSTER_TRIES: Final = 5
 """A roster may be replaced while its snapshots are being read: so often is it read anew."""
-
-T = TypeVar("T")
 
 
 class ModelStore(Protocol):
@@ -81,20 +79,16 @@ class Serving:
         """
         if self._beside is None or not self.models:
             if revision != self._revision or not self.models:
-                read = self._read_patiently if self.models else self._insist
-                self._change(revision, lambda: self._waits.learner(read))
+                self._change(revision, self._read if self.models else self._insist)
             return
         if self._loading is None and revision != self._revision:
-            self._loading = revision, self._beside.submit(self._read, _at_once)
+            self._loading = revision, self._beside.submit(self._read)
         if self._loading is not None:
             of, future = self._loading
             wait([future], timeout=self._patience_seconds)
             if future.done():
                 self._loading = None
-                try:
-                    self._change(of, future.result)
-                except InfrastructureError as error:
-                    _log.warning("models of revision %d not loaded yet, tried again: %s", of, error)
+                self._change(of, future.result)
 
     def _change(self, revision: int, read: Callable[[], tuple[Served, ...]]) -> None:
         try:
@@ -105,20 +99,23 @@ class Serving:
             )
         self._revision = revision
 
+    def _read(self) -> tuple[Served, ...]:
+        return self._waits.learner(self._try)
+
     def _insist(self) -> tuple[Served, ...]:
+        return self._waits.learner(self._try_usable)
+
+    def _try_usable(self) -> tuple[Served, ...]:
         try:
-            return self._read_patiently()
+            return self._try()
         except SnapshotError as error:
             raise InfrastructureError(
                 f"the models that were published cannot be used, scoring waits for others: {error}"
             ) from error
 
-    def _read_patiently(self) -> tuple[Served, ...]:
-        return self._read(self._waits.redis)
-
-    def _read(self, ask: "_Ask") -> tuple[Served, ...]:
+    def _try(self) -> tuple[Served, ...]:
         for _ in range(_ROSTER_TRIES):
-            sealed = ask(self._store.roster)
+            sealed = self._waits.redis(self._store.roster)
             if sealed is None and self.models:
                 raise StateLostError(
                     "Redis has lost the roster of models; nothing was written, and the start anew looks at"
@@ -128,7 +125,7 @@ class Serving:
                 raise InfrastructureError("no model has been published yet: start a learner")
             roster = decode_roster(sealed, self._signing_key)
             members = sorted(roster.members, key=lambda member: member.version != roster.champion)
-            snapshots = [ask(self._store.snapshot, member.key) for member in members]
+            snapshots = [self._waits.redis(self._store.snapshot, member.key) for member in members]
             served = [
                 Served(
                     member.version, member.snapshot, decode_snapshot(snapshot, self._signing_key, SCHEMA)[1]
@@ -142,13 +139,3 @@ class Serving:
             f"the roster names snapshots that are not there, {_ROSTER_TRIES} times running: if it evicts"
             " keys, set its maxmemory-policy to noeviction"
         )
-
-
-class _Ask(Protocol):
-    """How the store is asked: with patience, or once."""
-
-    def __call__(self, call: Callable[..., T], *args: str) -> T: ...
-
-
-def _at_once(call: Callable[..., T], *args: str) -> T:
-    return call(*args)

@@ -25,8 +25,6 @@ _log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 9.0
 """How long stopping may take: orchestrators give ten seconds and more before they kill."""
-
-
 SWITCH_SECONDS: Final = 0.001
 """How long a thread may go on while another waits to run. A small batch goes through five threads, each of
 which may find another at work: with Python's own 5 ms it would wait longer than its work takes."""
@@ -60,6 +58,7 @@ def run_worker(settings: Settings) -> None:
 def _step_back(niceness: int) -> None:
     os.nice(niceness)
     # Linux may group processes by session: niceness then counts within a group only, unless that has it.
+    # Where it does not, or does not let us, the process's own must do.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(niceness))
 

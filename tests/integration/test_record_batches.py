@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from stream.adapters.emitter import KafkaEmitter
-from stream.adapters.record_batches import acknowledge, batch_topic, record_batch_app
+from stream.adapters.record_batches import acknowledge, batch_topic, let_in, record_batch_app, take
 from stream.adapters.topics import TopicNames, create_topics
 from stream.ports import Outgoing
 from stream.settings import Settings
@@ -191,7 +191,7 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
         handled = 0
         async for event in stream.events():
             async with turn:
-                batch = event.value
+                batch = take(event)
                 if handled >= stand_at:
                     await asyncio.Event().wait()
                 handled += len(batch)
@@ -200,6 +200,7 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
                 await asyncio.sleep(delay)
                 seen.write(b"".join(b"%d %d\n" % (record.partition, record.offset) for record in batch))
                 acknowledge(event)
+            let_in(app)
 
     async def finish_the_batch_in_hand(*_: Any, **__: Any) -> None:
         async with turn:

@@ -28,6 +28,7 @@ from stream.adapters.record_batches import (
     overtaken,
     reached,
     record_batch_app,
+    take,
 )
 from stream.records import Record
 
@@ -95,8 +96,8 @@ class Rig:
     async def _on_message(self, message: Any) -> None:
         self.messages.append(message)
         if self.at_once:
-            self.consumer.take(message)
-            self.consumer.let_in()
+            self.consumer.intake.take(message)
+            self.consumer.intake.let_in()
 
     async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
         return
@@ -125,9 +126,9 @@ def test_one_fetch_of_a_partition_is_one_message() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(5))}, {PLACE: fetched(range(5, 7))})
         first, second = rig.messages
-        assert first.value == [Record("transactions", 2, n, 1_000 + n, b"key", b"%d" % n) for n in range(5)]
+        assert first.records == [Record("transactions", 2, n, 1_000 + n, b"key", b"%d" % n) for n in range(5)]
         assert (first.tp, first.offset) == (PLACE, 4)
-        assert (second.value[0].offset, second.offset) == (5, 6)
+        assert (second.records[0].offset, second.offset) == (5, 6)
 
     run(test)
 
@@ -136,7 +137,8 @@ def test_the_agent_is_handed_the_records_as_they_are() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(3))})
         event = await rig.topic.decode(rig.messages[0], propagate=True)
-        assert event.value is rig.messages[0].value
+        assert take(event) is rig.messages[0].records
+        assert event.value == ()
         assert event.key is None
 
     run(test)
@@ -320,11 +322,11 @@ def test_while_the_agent_is_at_work_only_what_is_more_than_a_batch_is_fetched() 
         rig.at_once = False
         draining = asyncio.create_task(rig.drain(*fetches((0, 10), (10, 13), (13, 17))))
         await turns(lambda: bool(rig.messages))
-        rig.consumer.take(rig.messages[0])
+        rig.consumer.intake.take(rig.messages[0])
         # It was a full one: the second is fetched ahead, and as it is none, no third.
         await turns(lambda: rig.consumer._fetched == {PLACE: 17}, at_most=100)
         assert rig.consumer._fetched == {PLACE: 13}
-        rig.consumer.let_in()
+        rig.consumer.intake.let_in()
         await draining
         assert rig.consumer._fetched == {PLACE: 17}
 
@@ -336,9 +338,9 @@ def test_what_comes_before_the_agent_begins_with_a_batch_joins_it() -> None:
         rig.at_once = False
         await rig.drain(*fetches((0, 3), (3, 5), (5, 11), (11, 13)))
         first, second = rig.messages
-        assert [record.offset for record in first.value] == [*range(5)]
-        assert [record.offset for record in second.value] == [*range(5, 13)]
-        assert rig.consumer.take(first) is first.value
+        assert [record.offset for record in first.records] == [*range(5)]
+        assert [record.offset for record in second.records] == [*range(5, 13)]
+        assert rig.consumer.intake.take(first) is first.records
         assert acknowledge(rig.event(0))
         await rig.consumer.commit()
         assert acknowledge(rig.event(1))
@@ -355,7 +357,7 @@ def test_nothing_joins_a_batch_that_was_begun_with_or_that_a_rebalance_has_overt
         await rig.drain(*fetches((5, 7)))
         rig.app.consumer_generation_id = 2
         await rig.drain(*fetches((7, 9)))
-        assert [len(message.value) for message in rig.messages] == [3, 2, 2, 2]
+        assert [len(message.records) for message in rig.messages] == [3, 2, 2, 2]
 
     run(test)
 
@@ -369,12 +371,12 @@ def test_an_agent_that_is_stuck_does_not_hold_fetching_back_for_ever() -> None:
         rig.consumer.seek_to_committed = committed
         rig.consumer._thread.seek_to_beginning = rig._nothing
         await rig.drain(*fetches((0, 3)))
-        rig.consumer.take(rig.messages[0])
+        rig.consumer.intake.take(rig.messages[0])
         await rig.drain(*fetches((3, 5)))
         assert len(rig.messages) == 2
         # What a rebalance has dropped is not waited for.
         await rig.consumer.perform_seek()
-        assert rig.consumer._hungry.is_set()
+        assert rig.consumer.intake._hungry.is_set()
 
     run(test)
 

@@ -223,6 +223,13 @@ def test_snapshots_are_held_back_for_a_while_however_many_labels_come() -> None:
     world.clock.advance(2_000)
     role.handle(labels(100, 101))
     assert published() == first + 1
+    # What was held back last is handed on though no more labels come.
+    role.handle(labels(101, 200))
+    role.tick()
+    assert published() == first + 1
+    world.clock.advance(2_000)
+    role.tick()
+    assert published() == first + 2
 
 
 def test_snapshots_are_handed_on_after_a_while_even_if_few_labels_come() -> None:

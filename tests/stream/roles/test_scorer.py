@@ -292,6 +292,14 @@ def test_without_a_model_scoring_waits_for_a_learner() -> None:
     assert not world.scores()
 
 
+def test_more_may_be_fetched_before_a_batch_is_stored(world: World) -> None:
+    scorer = world.scorer(0)
+    done: list[dict[int, int]] = []
+    scorer.score(batch(0, 3), lambda: done.append(world.store.transactions_done(1)))
+    assert done == [{0: -1}]
+    assert world.store.transactions_done(1) == {0: 2}
+
+
 def test_models_change_between_two_batches(world: World) -> None:
     scorer = world.scorer(0)
     scorer.handle(batch(0, 1))
