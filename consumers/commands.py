@@ -1,6 +1,5 @@
 """The commands `fraudstream alerts`, `archive`, `redrive` and `settle`."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rich.console import Console
 from consumers.alerts import AlertDelivery, Sink
 from consumers.archive import Archive
 from consumers.console import ConsoleSink
+from consumers.options import Duration, connected, group_of, until_idle_option
 from consumers.partition_log import PartitionLog
 from consumers.redrive import Filed, Redrive, count_by_reason
 from consumers.settlement import Settlement
@@ -20,47 +20,13 @@ from consumers.webhook import WebhookSink
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
-from stream.durations import in_milliseconds, parse_duration
+from stream.durations import in_milliseconds
 from stream.records import DeadLetterReason
-from stream.settings import Settings, load_settings
-
-
-class _Duration(click.ParamType):
-    """A duration such as 30d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _connected(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where the stream is."""
-    options = (
-        click.option("--broker", help="Kafka's HOST:PORT, comma-separated [FRAUD_BROKER]."),
-        click.option("--topic-prefix", help="Put before every topic's name [FRAUD_TOPIC_PREFIX]."),
-        click.option("--namespace", help="First part of the consumer group's name [FRAUD_NAMESPACE]."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-_until_idle = click.option(
-    "--until-idle",
-    type=float,
-    metavar="SECONDS",
-    help="Stop by itself once nothing has come for so long; otherwise Ctrl-C.",
-)
+from stream.settings import load_settings
 
 
 @click.command()
-@_connected
+@connected
 @click.option("--webhook", metavar="URL", help="Post each alert there as JSON.")
 @click.option(
     "--webhook-token",
@@ -69,7 +35,7 @@ _until_idle = click.option(
     help="Sent as a bearer token; better given by the environment.",
 )
 @click.option("--quiet", is_flag=True, help="Do not print alerts.")
-@_until_idle
+@until_idle_option
 def alerts(
     webhook: str | None, webhook_token: str | None, quiet: bool, until_idle: float | None, **where: Any
 ) -> None:
@@ -87,7 +53,7 @@ def alerts(
     if not quiet:
         sinks.append(ConsoleSink(Console()))
     topics = [TopicNames.of(settings).alerts]
-    with Stop() as stop, Subscription(settings.broker, _group(settings, "alerts"), topics) as subscription:
+    with Stop() as stop, Subscription(settings.broker, group_of(settings, "alerts"), topics) as subscription:
         delivery = AlertDelivery(subscription, sinks)
         try:
             delivery.run(stop, idle_seconds=until_idle)
@@ -101,14 +67,14 @@ def alerts(
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@_connected
+@connected
 @click.option(
     "--roll-records", default=50_000, show_default=True, help="Records after which files are written."
 )
 @click.option(
-    "--roll-after", type=_Duration(), default="60s", show_default=True, help="Time after which they are."
+    "--roll-after", type=Duration(), default="60s", show_default=True, help="Time after which they are."
 )
-@_until_idle
+@until_idle_option
 def archive(
     folder: Path, roll_records: int, roll_after: timedelta, until_idle: float | None, **where: Any
 ) -> None:
@@ -121,7 +87,7 @@ def archive(
     filing = Archive(
         folder,
         lambda **callbacks: Subscription(
-            settings.broker, _group(settings, "archive"), [names.scores, names.labels], **callbacks
+            settings.broker, group_of(settings, "archive"), [names.scores, names.labels], **callbacks
         ),
         scores=names.scores,
         labels=names.labels,
@@ -135,7 +101,7 @@ def archive(
 
 
 @click.command()
-@_connected
+@connected
 @click.option("--list", "list_only", is_flag=True, help="Count what lies there by reason, and do nothing.")
 @click.option(
     "--reason",
@@ -153,7 +119,7 @@ def redrive(
     """Publish dead letters back to the topics they came from, each once."""
     settings = load_settings(**where)
     names = TopicNames.of(settings)
-    group = _group(settings, "redrive")
+    group = group_of(settings, "redrive")
     if list_only:
         counts = count_by_reason(settings.broker, group, names.dead_letters)
         for reason, count in counts.most_common():
@@ -186,10 +152,10 @@ def redrive(
 
 
 @click.command()
-@_connected
+@connected
 @click.option(
     "--after",
-    type=_Duration(),
+    type=Duration(),
     required=True,
     help="The verification latency, such as 30d: after it, silence means legitimate.",
 )
@@ -198,7 +164,7 @@ def settle(after: timedelta, until_idle: bool, **where: Any) -> None:
     """Label transactions that nobody has called a fraud, for upstreams that send frauds alone."""
     settings = load_settings(**where)
     names = TopicNames.of(settings)
-    group = _group(settings, "settle")
+    group = group_of(settings, "settle")
     emitter = KafkaEmitter(settings.broker, client_id="fraudstream-settle")
     try:
         with (
@@ -215,7 +181,3 @@ def settle(after: timedelta, until_idle: bool, **where: Any) -> None:
             )
     finally:
         emitter.close()
-
-
-def _group(settings: Settings, name: str) -> str:
-    return f"{settings.namespace}-{name}"

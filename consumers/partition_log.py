@@ -33,7 +33,7 @@ class PartitionLog:
 
     def __init__(self, broker: str, group: str, topic: str) -> None:
         self._broker = broker
-        self._topic = topic
+        self.topic = topic
         self._consumer = Consumer(consumer_config(broker, group))
         self.partitions: list[int] = self._find_partitions()
         self.positions: dict[int, int] = {}
@@ -41,7 +41,7 @@ class PartitionLog:
 
     def committed(self) -> dict[int, int]:
         """Return the committed offsets, by partition; partitions without one are left out."""
-        places = [TopicPartition(self._topic, partition) for partition in self.partitions]
+        places = [TopicPartition(self.topic, partition) for partition in self.partitions]
         try:
             found = self._consumer.committed(places, timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
@@ -59,7 +59,7 @@ class PartitionLog:
             for partition, (first, _) in self._ranges().items()
         }
         self._consumer.assign(
-            [TopicPartition(self._topic, partition, offset) for partition, offset in self.positions.items()]
+            [TopicPartition(self.topic, partition, offset) for partition, offset in self.positions.items()]
         )
 
     def read_to(self, ends: Mapping[int, int]) -> Iterator[Record]:
@@ -76,15 +76,22 @@ class PartitionLog:
             stalled = 0 if records else stalled + 1
             if stalled > _STALLED_POLLS:
                 raise InfrastructureError(
-                    f"{self._topic!r} at {self._broker} should have records up to {dict(ends)}, but none come"
+                    f"{self.topic!r} at {self._broker} should have records up to {dict(ends)}, but none come"
                 )
             for record in records:
                 self.positions[record.partition] = record.offset + 1
                 yield record
 
+    def poll(self, size: int, wait_seconds: float) -> list[Record]:
+        """Return up to `size` records from the positions on, none when none came within `wait_seconds`."""
+        records = records_of(self._consumer.consume(size, wait_seconds), self._broker)
+        for record in records:
+            self.positions[record.partition] = record.offset + 1
+        return records
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit `offsets`, by partition."""
-        places = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        places = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
         if places:
             commit(self._consumer, places, self._broker)
 
@@ -102,12 +109,12 @@ class PartitionLog:
 
     def _find_partitions(self) -> list[int]:
         try:
-            metadata = self._consumer.list_topics(timeout=_TIMEOUT_SECONDS).topics.get(self._topic)
+            metadata = self._consumer.list_topics(timeout=_TIMEOUT_SECONDS).topics.get(self.topic)
         except KafkaException as error:
             raise self._away(error) from error
         if metadata is None or metadata.error is not None:
             raise TopicError(
-                f"topic {self._topic!r} is missing at {self._broker}; run `fraudstream topics create`, and"
+                f"topic {self.topic!r} is missing at {self._broker}; run `fraudstream topics create`, and"
                 " look at FRAUD_TOPIC_PREFIX"
             )
         return sorted(metadata.partitions)
@@ -116,7 +123,7 @@ class PartitionLog:
         try:
             return {
                 partition: offset_range(
-                    self._consumer, TopicPartition(self._topic, partition), _TIMEOUT_SECONDS
+                    self._consumer, TopicPartition(self.topic, partition), _TIMEOUT_SECONDS
                 )
                 for partition in self.partitions
             }

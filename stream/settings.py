@@ -235,6 +235,23 @@ class Settings(BaseSettings):
         ),
     ] = None
 
+    case_store: Annotated[
+        SecretStr | None,
+        Field(
+            description="PostgreSQL of the cases that analysts work on, for `cases`, `verdict` and `desk`:"
+            " postgresql://USER@HOST/DATABASE?sslmode=verify-full, and all else that libpq knows."
+        ),
+    ] = None
+    case_days: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=3650,
+            description="How long an alert and all that belongs to it stays in the case store, in days since"
+            " it was scored; other transactions stay FRAUD_PENDING_DAYS, and no longer than that.",
+        ),
+    ] = 180.0
+
     @field_validator("challengers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -282,7 +299,7 @@ def load_settings(**overrides: Any) -> Settings:
         name = str(first["loc"][0])
         field = Settings.model_fields.get(name)
         help_ = (field.description or "") if field else "no setting has this name"
-        value = "***" if name == "signing_key" else first["input"]
+        value = "***" if field and "SecretStr" in str(field.annotation) else first["input"]
         raise SettingsError(
             f"FRAUD_{name.upper()}={value}: {_lower(first['msg'])}; {_lower(help_)}"
         ) from None

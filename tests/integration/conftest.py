@@ -3,6 +3,8 @@
 ========================  ==================================================================================
 `redis_url`               a Redis of the whole run, empty for each test
 `redis_server`            factory: a Redis of one's own, to kill, pause or limit
+`postgres`                a PostgreSQL of the whole run, to stop and start
+`case_store`              DSN of an empty database on it
 `kafka`                   HOST:PORT of an Apache Kafka of the whole run
 `kafka_server`            that broker itself, to be stopped and started
 `embedded_broker`         HOST:PORT of a fresh embedded broker with our topics
@@ -29,6 +31,7 @@ from stream.settings import Settings
 from tests.services.availability import OWN
 from tests.services.kafka_server import KafkaServer
 from tests.services.plugin import LOGS
+from tests.services.postgres_server import PostgresServer
 from tests.services.redis_server import RedisServer
 from tests.services.worker import Worker
 
@@ -66,6 +69,35 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
             return server
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def _shared_postgres() -> Iterator[Callable[[], PostgresServer]]:
+    """Start PostgreSQL when it is first asked for; a test that stopped it need not have started it again."""
+    servers: list[PostgresServer] = []
+
+    def running() -> PostgresServer:
+        if not servers:
+            servers.append(PostgresServer())
+        elif servers[0].process.returncode is not None:
+            servers[0].start()
+        return servers[0]
+
+    yield running
+    for server in servers:
+        server.discard()
+
+
+@pytest.fixture
+def postgres(_shared_postgres: Callable[[], PostgresServer]) -> PostgresServer:
+    """Return the run's PostgreSQL."""
+    return _shared_postgres()
+
+
+@pytest.fixture
+def case_store(postgres: PostgresServer) -> str:
+    """Return the DSN of an empty database."""
+    return postgres.new_database()
 
 
 @pytest.fixture(scope="session")

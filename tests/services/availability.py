@@ -5,6 +5,7 @@ import shutil
 from functools import cache
 
 from tests.services.kafka_server import JARS
+from tests.services.postgres_server import programs
 
 _REMEDY = "tests/services/install.sh installs it where it may"
 _PROGRAMS = {
@@ -13,6 +14,7 @@ _PROGRAMS = {
     "alertmanager": ("prometheus-alertmanager", "amtool"),
     "kcat": ("kcat",),
     "kafka": ("java",),
+    "postgres": (),
 }
 OWN = {"kafka": "TEST_KAFKA", "redis": "TEST_REDIS"}
 """Environment variables that name a service of one's own, to be used instead of starting one."""
@@ -34,6 +36,8 @@ def lack(service: str) -> str | None:
     for program in _PROGRAMS[service]:
         if shutil.which(program) is None:
             return f"no {program} on the PATH; {_REMEDY}"
+    if service == "postgres" and programs() is None:
+        return f"neither initdb on the PATH nor Debian's postgresql; {_REMEDY}"
     if service == "kafka" and not JARS.is_dir():
         return f"Kafka's jars are not in .cache; {_REMEDY}"
     return None

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the integration tests talk to: Redis, Prometheus, Alertmanager, kcat and Java from Debian's
+# Install what the integration tests talk to: Redis, PostgreSQL, Prometheus, Alertmanager, kcat and Java from Debian's
 # packages, where we may (root, or sudo that asks nothing), and Apache Kafka's jars from Maven Central.
 #
 # It does only what is missing, prints one line for each thing it does, and never fails for want of rights or
@@ -12,6 +12,8 @@ readonly jars=tests/services/jars
 readonly policy=/usr/sbin/policy-rc.d
 readonly log=.cache/install.log
 mkdir -p .cache
+# Debian keeps PostgreSQL's programs off the PATH.
+for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done
 : >"$log"
 undo=()
 trap '[ ${#undo[@]} = 0 ] || "${undo[@]}"' EXIT
@@ -24,6 +26,7 @@ missing_packages() {
         command -v "$command" >/dev/null || echo "$package"
     done <<-END | sort -u
 		redis-server redis-server
+		initdb postgresql
 		prometheus prometheus
 		promtool prometheus
 		prometheus-alertmanager prometheus-alertmanager

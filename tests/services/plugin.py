@@ -15,7 +15,14 @@ import pytest
 from tests.services.availability import lack
 
 # Other fixtures lead to these.
-_FIXTURES = {"kafka_server": "kafka", "kafka": "kafka", "redis_server": "redis", "redis_url": "redis"}
+_FIXTURES = {
+    "kafka_server": "kafka",
+    "kafka": "kafka",
+    "redis_server": "redis",
+    "redis_url": "redis",
+    "postgres": "postgres",
+    "case_store": "postgres",
+}
 _USED = pytest.StashKey[set[str]]()
 _MISSED = pytest.StashKey[dict[str, str]]()
 LOGS = pytest.StashKey[list[Path]]()

@@ -29,10 +29,16 @@ class Process:
         File that takes both of its outputs, appended to.
     environment
         The whole environment; None hands ours down.
+    user
+        The account that runs it; None is ours. Its log is opened by us.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
         self.command = list(command)
         self.log = log
@@ -45,6 +51,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=None if environment is None else dict(environment),
                 start_new_session=True,
+                user=user,
                 # Only the prctl call runs between fork and exec.
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )

@@ -35,7 +35,19 @@ def recorded(path: Path, transactions: int = 3000) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    ["alerts", "archive", "backtest", "demo", "redrive", "replay", "settle", "simulate", "topics", "worker"],
+    [
+        "alerts",
+        "archive",
+        "backtest",
+        "cases",
+        "demo",
+        "redrive",
+        "replay",
+        "settle",
+        "simulate",
+        "topics",
+        "worker",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     assert command in run("--help").output
