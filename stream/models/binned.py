@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.models.binning import Bins, Sample
+from stream.models.lessons import Flags
 from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts
 from stream.models.rows import RowClassifier
 from stream.models.sampling import corrected
@@ -180,7 +181,7 @@ class BinnedLogisticRegression(RowClassifier):
     Notes
     -----
     Up to (2 · quantiles)² · crossed² / 2 cells of three numbers each, 240,000 at the most with 30 and 12, and
-    some 100,000 on card payments. Learning a row takes some 40 µs
+    some 100,000 on card payments. Learning a row takes some 25 µs
     whatever the number of cells: a row touches one bin of each feature and one cell of each cross.
 
     Examples
@@ -209,19 +210,14 @@ class BinnedLogisticRegression(RowClassifier):
         l2: float = 1.0,
         negative_rate: float = 1.0,
     ) -> None:
-        super().__init__(feature_names)
-        self.quantiles = quantiles
+        super().__init__(feature_names, quantiles)
         self.crossed = crossed
         self.alpha = alpha
         self.beta = beta
         self.l1 = l1
         self.l2 = l2
         self.negative_rate = negative_rate
-        self._sample: Sample | None = None
         self._table: _Table | None = None
-        self._early: list[tuple[list[float], bool]] = []
-        """What is learnt once the first bins are cut."""
-        self._positives = 0
         self._intercept = 0.0
         self._intercept_squares = 1.0
 
@@ -230,23 +226,12 @@ class BinnedLogisticRegression(RowClassifier):
         """Whether its first bins are cut."""
         return self._table is not None
 
-    def learn_row(self, row: Sequence[float], y: bool) -> None:
-        """Learn one labelled row."""
-        if self._sample is None:
-            self._sample = Sample(len(row), self.quantiles)
-        self._positives += y
-        if self._sample.add(row, y):
-            self._cut(self._sample)
-        if self._table is not None:
-            self._update(self._table, row, y)
-        else:
-            self._early.append((list(row), y))
-
     def predict_row(self, row: Sequence[float]) -> float:
         """Return the share of `True` among such rows as it was shown."""
         if self._table is None:
             return self._prior()
-        return _sigmoid(self._intercept + float(self._table.weight[self._table.cells(row)].sum()))
+        cells = self._table.cells(np.array([row], float))[0]
+        return _sigmoid(self._intercept + float(self._table.weight[cells].sum()))
 
     def compile(self, prior: float) -> Binned | None:
         """Return the arrays that give the same answers; None before the first bins are cut."""
@@ -269,10 +254,6 @@ class BinnedLogisticRegression(RowClassifier):
         compiled.reference = compiled.contributions(sample.rows(False)[:_REFERENCE]).mean(axis=0)
         return compiled
 
-    def _prior(self) -> float:
-        seen = self._sample.seen if self._sample is not None else 0
-        return (self._positives + 0.5) / (seen + 1.0)
-
     def _cut(self, sample: Sample) -> None:
         assert sample.bins is not None
         pairs = list(combinations(_telling(sample, self.crossed), 2))
@@ -283,18 +264,27 @@ class BinnedLogisticRegression(RowClassifier):
             prior = self._prior()
             self._intercept = log(prior / (1.0 - prior))
         self._table = table
-        early, self._early = self._early, []
-        for row, y in early:
-            self._update(table, row, y)
 
-    def _update(self, table: "_Table", row: Sequence[float], y: bool) -> None:
-        cells = table.cells(row)
-        weight = table.weight[cells]
-        gradient = _sigmoid(self._intercept + float(weight.sum())) - y
-        squares = table.squares[cells]
+    def _learn(self, rows: Floats, y: Flags, shown: Flags, asked: Flags) -> list[float]:
+        table = self._table
+        assert table is not None
+        answers = []
+        for cells, is_true, learns, answers_first in zip(
+            table.cells(rows), y.tolist(), shown.tolist(), asked.tolist(), strict=True
+        ):
+            weight = table.weight.take(cells)
+            share = _sigmoid(self._intercept + float(np.add.reduce(weight)))
+            if answers_first:
+                answers.append(share)
+            if learns:
+                self._update(table, cells, weight, share - is_true)
+        return answers
+
+    def _update(self, table: "_Table", cells: NDArray[np.intp], weight: Floats, gradient: float) -> None:
+        squares = table.squares.take(cells)
         grown = squares + gradient * gradient
         root = np.sqrt(grown)
-        z = table.z[cells] + gradient - (root - np.sqrt(squares)) / self.alpha * weight
+        z = table.z.take(cells) + gradient - (root - np.sqrt(squares)) / self.alpha * weight
         table.z[cells] = z
         table.squares[cells] = grown
         shrunk = np.minimum(np.maximum(z, -self.l1), self.l1) - z
@@ -323,14 +313,15 @@ class _Table:
         self.squares = np.zeros(cells)
         self.weight = np.zeros(cells)
 
-    def cells(self, row: Sequence[float]) -> NDArray[np.intp]:
-        """Return where a row's weights lie: a bin of each feature, a cell of each cross."""
-        placed = np.array(self.bins.place(row), dtype=np.intp)
-        crossed = placed[self.first] * self.widths
+    def cells(self, rows: Floats) -> NDArray[np.intp]:
+        """Return where rows' weights lie: a bin of each feature, a cell of each cross; shape (n, both)."""
+        placed = self.bins.place_all(rows)
+        crossed = placed[self.first] * self.widths[:, None]
         crossed += placed[self.second]
-        crossed += self.cross_starts
-        placed += self.starts
-        return np.concatenate([placed, crossed])
+        crossed += self.cross_starts[:, None]
+        placed += self.starts[:, None]
+        # A row's side by side: how numpy adds them up depends on it.
+        return np.ascontiguousarray(np.concatenate([placed, crossed]).T)
 
     def take_over(self, older: "_Table", alpha: float, beta: float, l1: float, l2: float) -> None:
         """Start every bin and cell with the weight of the older one it lies in.

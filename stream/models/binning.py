@@ -24,6 +24,8 @@ LAST_CUT: Final = 120_000
 """After so many labels bins stay as they are: a model is one version, and its successors bring new ones."""
 KEPT: Final = 4_000
 """Labels of either class that the next cut can look at."""
+_FEW: Final = 8
+"""Fewer rows are sooner placed one by one than feature by feature."""
 
 
 class Bins:
@@ -64,6 +66,8 @@ class Bins:
 
     def place_all(self, x: Floats) -> NDArray[np.intp]:
         """Return each value's bin; (n, features) to (features, n)."""
+        if 0 < len(x) < _FEW:
+            return np.ascontiguousarray(np.array([self.place(row) for row in x.tolist()], np.intp).T)
         values = np.ascontiguousarray(x.T)
         placed = np.empty(values.shape, dtype=np.intp)
         for column, edges in enumerate(self.edges):
@@ -106,21 +110,47 @@ class Sample:
         self._rows = np.full((2, KEPT, features), nan, dtype=np.float32)
         self._counts = [0, 0]
 
-    def add(self, row: Sequence[float], y: bool) -> bool:
-        """Take a labelled row in; return whether bins were cut, anew or for the first time.
+    def add(self, rows: Floats, y: NDArray[np.bool_]) -> int:
+        """Take labelled rows in, up to one at which bins are cut, anew or for the first time.
 
         The first bins wait for a row of either class.
+
+        Parameters
+        ----------
+        rows
+            Shape (n, features), at least one.
+        y
+            Shape (n,).
+
+        Returns
+        -------
+        int
+            How many were taken in. Where bins were cut, `bins` are others than before.
         """
-        self._rows[int(y), self._counts[y] % KEPT] = row
-        self._counts[y] += 1
-        self.seen += 1
-        if self.seen < self._next_cut or not all(self._counts):
-            return False
-        self._next_cut = max(2 * self._next_cut, self.seen + 1)
-        if self._next_cut > LAST_CUT:
-            self._next_cut = sys.maxsize
-        self.bins = Bins([self._edges(column) for column in range(self._rows.shape[2])])
-        return True
+        cut = self._cuts_at(y)
+        taken = min(cut + 1, len(rows))
+        for number, own in enumerate((~y[:taken], y[:taken])):
+            places = np.flatnonzero(own)
+            count = len(places)
+            kept = places[-KEPT:]
+            at = (self._counts[number] + count - len(kept) + np.arange(len(kept))) % KEPT
+            self._rows[number, at] = rows[kept]
+            self._counts[number] += count
+        self.seen += taken
+        if cut < len(rows):
+            self._next_cut = max(2 * self._next_cut, self.seen + 1)
+            if self._next_cut > LAST_CUT:
+                self._next_cut = sys.maxsize
+            self.bins = Bins([self._edges(column) for column in range(self._rows.shape[2])])
+        return taken
+
+    def _cuts_at(self, y: NDArray[np.bool_]) -> int:
+        """Return the place of the row at which bins are cut; none of these if it lies behind them."""
+        place = max(0, self._next_cut - self.seen - 1)
+        for own, count in zip((~y, y), self._counts, strict=True):
+            if not count:
+                place = max(place, int(own.argmax()) if own.any() else len(y))
+        return place
 
     def rows(self, y: bool) -> Floats:
         """Return the kept rows of one class, in no order that matters; shape (n, features)."""

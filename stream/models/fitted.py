@@ -13,8 +13,6 @@ class FittedModel:
     --------
     >>> from stream.models.compiled import Constant
     >>> model = FittedModel(Constant(0.01), learned=500, frauds_learned=5)
-    >>> model.learn_row("t1", [12.5], True)
-    False
     >>> model.compile().kind
     'constant'
     """
@@ -30,9 +28,8 @@ class FittedModel:
         """Labels that it was fitted on."""
         return self.learned
 
-    def learn_row(self, *_args: object, **_others: object) -> bool:
-        """Leave the label alone; its own window has it."""
-        return False
+    def learn_rows(self, lessons: object) -> None:
+        """Leave the labels alone; its own window has them."""
 
     def compile(self) -> CompiledModel:
         """Return what it was fitted to be."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from stream.models.one_by_one import OneByOne
 from stream.models.parts import Arrays, Floats, Metadata, Parts
 from stream.models.sampling import corrected
 
@@ -90,7 +91,7 @@ class Linear:
         )
 
 
-class OnlineLinear:
+class OnlineLinear(OneByOne):
     """River's standard scaler and logistic regression, learning by stochastic gradient descent.
 
     Parameters

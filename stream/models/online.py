@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import Final, Literal, Protocol
+from math import isfinite, isnan, nan
+from typing import Final, Protocol
 
 import numpy as np
 
 from stream.models.blend import Blend, Mixer, log_odds
 from stream.models.compiled import CompiledModel, Constant
-from stream.models.sampling import corrected, place
+from stream.models.lessons import EVERY_VIEW, Flags, Lessons, View
+from stream.models.parts import Floats
+from stream.models.sampling import corrected
 
 MIN_FRAUDS: Final = 20
 """Before so many frauds were learnt a model serves the base rate."""
@@ -18,11 +20,6 @@ PRIOR_RATE: Final = 0.005
 PRIOR_LABELS: Final = 1_000
 WEIGHED: Final = 0.05
 """Share of the legitimate transactions on which classifiers are weighed against each other."""
-
-View = Literal["all", "analyst", "matured"]
-"""Which labels a classifier learns from: the first of each transaction, analysts' verdicts only, or only what
-time has brought out (chargebacks and settlement)."""
-EVERY_VIEW: Final[frozenset[View]] = frozenset({"all", "analyst", "matured"})
 
 
 class Classifier(Protocol):
@@ -41,6 +38,28 @@ class Classifier(Protocol):
 
     def predict_row(self, row: Sequence[float]) -> float:
         """Return the share of frauds in the sample among such rows."""
+        ...
+
+    def learn_rows(self, rows: Floats, y: Flags, shown: Flags, asked: Flags) -> list[float]:
+        """Learn a batch: to the same bits as row by row.
+
+        Parameters
+        ----------
+        rows
+            Shape (n, features).
+        y
+            Whether each was fraud; shape (n,), as are the others.
+        shown
+            Which of them it is to learn, one after the other.
+        asked
+            Which of them it is to answer for, each just before it is learnt.
+
+        Returns
+        -------
+        list[float]
+            What `predict_row` would have returned for each that was asked for; nan where it had nothing to
+            say yet.
+        """
         ...
 
     def compile(self, prior: float) -> CompiledModel | None:
@@ -112,7 +131,7 @@ class OnlineModel:
     @property
     def base_rate(self) -> float:
         """The share of frauds among the labels, starting from `PRIOR_RATE`."""
-        return (self.frauds + PRIOR_RATE * PRIOR_LABELS) / (self.labels + PRIOR_LABELS)
+        return _base_rate(self.labels, self.frauds)
 
     def learn_one(self, transaction_id: str, x: Mapping[str, float], y: bool) -> bool:
         """Learn one labelled transaction, its features by name; see :meth:`learn_row`.
@@ -158,21 +177,41 @@ class OnlineModel:
         bool
             False when it was left out of every sample.
         """
-        if "all" in views:
-            self.labels += 1
-            self.frauds += bool(y)
-        drawn = 0.0 if y else place(transaction_id, self.salt)
-        if "matured" in views and drawn < WEIGHED and self.ready:
-            self.mixer.learn(self._suspicion(row), y, 1.0 if y else 1.0 / WEIGHED, log_odds(self.base_rate))
-        shown = False
+        before = self.learned
+        self.learn_rows(Lessons([transaction_id], np.array([row], float), np.array([bool(y)]), [views]))
+        return self.learned > before
+
+    def learn_rows(self, lessons: Lessons) -> None:
+        """Learn labelled transactions: to the same bits, however they are cut into batches."""
+        if not len(lessons):
+            return
+        is_fraud, drawn = lessons.is_fraud, lessons.draws(self.salt)
+        first = lessons.news("all")
+        labels = (self.labels + np.cumsum(first)).tolist()
+        frauds = (self.frauds + np.cumsum(first & is_fraud)).tolist()
+        weighed = lessons.news("matured") & (drawn < WEIGHED)
+        shown = np.zeros(len(lessons), bool)
+        suspicions = []
+        # The classifiers do not know of each other, nor of the mixer: each goes through the whole batch, and
+        # says on the way what it would have said.
         for member in self.members:
-            if member.view in views and drawn < member.classifier.negative_rate:
-                member.classifier.learn_row(row, bool(y))
-                member.learned += 1
-                member.frauds_learned += bool(y)
-                shown = True
-        self.learned += shown
-        return shown
+            own = lessons.news(member.view) & (drawn < member.classifier.negative_rate)
+            seen = member.frauds_learned + np.cumsum(own & is_fraud) - (own & is_fraud)
+            asked = weighed & (seen >= self.min_frauds)
+            shares = member.classifier.learn_rows(lessons.rows, is_fraud, own, asked)
+            suspicions.append(dict(zip(np.flatnonzero(asked).tolist(), shares, strict=True)))
+            member.learned += int(own.sum())
+            member.frauds_learned += int((own & is_fraud).sum())
+            shown |= own
+        for place in np.flatnonzero(weighed).tolist():
+            said = [shares.get(place, nan) for shares in suspicions]
+            if all(map(isnan, said)):
+                continue
+            base = log_odds(_base_rate(labels[place], frauds[place]))
+            y = bool(is_fraud[place])
+            self.mixer.learn(self._above(said, base), y, 1.0 if y else 1.0 / WEIGHED, base)
+        self.labels, self.frauds = labels[-1], frauds[-1]
+        self.learned += int(shown.sum())
 
     def predict_proba_one(self, x: Mapping[str, float]) -> float:
         """Return the probability of fraud by the classifiers' own path, one transaction at a time.
@@ -212,14 +251,22 @@ class OnlineModel:
         return member.frauds_learned >= self.min_frauds and member.classifier.knows
 
     def _suspicion(self, row: Sequence[float]) -> list[float]:
+        shares = [
+            member.classifier.predict_row(row) if self._believed(member) else nan for member in self.members
+        ]
+        return self._above(shares, log_odds(self.base_rate))
+
+    def _above(self, shares: Sequence[float], base: float) -> list[float]:
         """Return each classifier's log-odds above the base rate's; 0 for one that is not to be believed."""
-        base = log_odds(self.base_rate)
         found = []
-        for member in self.members:
-            if not self._believed(member):
+        for member, share in zip(self.members, shares, strict=True):
+            if isnan(share):
                 found.append(0.0)
                 continue
-            share = member.classifier.predict_row(row)
             above = log_odds(corrected(share, member.classifier.negative_rate)) - base
             found.append(max(above, 0.0) if member.above_base else above)
         return found
+
+
+def _base_rate(labels: int, frauds: int) -> float:
+    return (frauds + PRIOR_RATE * PRIOR_LABELS) / (labels + PRIOR_LABELS)

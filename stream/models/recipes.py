@@ -9,8 +9,9 @@ from stream.errors import SettingsError
 from stream.models.binned import BinnedLogisticRegression
 from stream.models.binned_forest import BinnedForestClassifier
 from stream.models.blend import Mixer
+from stream.models.lessons import View
 from stream.models.linear import LIMIT, OnlineLinear
-from stream.models.online import MIN_FRAUDS, PRIOR_RATE, Classifier, Member, OnlineModel, View
+from stream.models.online import MIN_FRAUDS, PRIOR_RATE, Classifier, Member, OnlineModel
 from stream.models.sampling import sampled
 from stream.models.trees import OnlineAdaptiveForest, OnlineTree
 

@@ -1,6 +1,6 @@
 """Undersampling: which of the legitimate transactions a model is shown, and what that does to its scores."""
 
-from functools import lru_cache
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 Share = TypeVar("Share", float, NDArray[np.float64])
 
 
-@lru_cache(maxsize=1_024)  # one contender after the other asks for the transactions of a batch
 def place(transaction_id: str, salt: int) -> float:
     """Return where a legitimate transaction stands in the draw, in [0, 1).
 
@@ -36,6 +35,13 @@ def place(transaction_id: str, salt: int) -> float:
     """
     digest = blake2b(transaction_id.encode(), digest_size=8, key=salt.to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little") / 2.0**64
+
+
+def places(transaction_ids: Iterable[str], salt: int) -> NDArray[np.float64]:
+    """Return :func:`place` of many; shape (n,)."""
+    key = salt.to_bytes(8, "little")
+    digests = [blake2b(name.encode(), digest_size=8, key=key).digest() for name in transaction_ids]
+    return np.frombuffer(b"".join(digests), "<u8") / 2.0**64
 
 
 def keeps(transaction_id: str, negative_rate: float, salt: int) -> bool:

@@ -9,13 +9,14 @@ from river import drift, forest, tree
 from river.tree.nodes.branch import DTBranch, NumericBinaryBranch
 
 from stream.models.forest import Forest
+from stream.models.one_by_one import OneByOne
 from stream.models.splitter import LeanSplitter
 
 MOST_SPLITS_DEEP: Final = 18
 """Trees stop growing there: it bounds the time to score a row, the snapshot, and the depth of the pickle."""
 
 
-class OnlineAdaptiveForest:
+class OnlineAdaptiveForest(OneByOne):
     """River's adaptive random forest, with leaves that answer their share of frauds.
 
     Its inner drift detectors are off (River needs `NoDrift` for that: None means ADWIN): the case for another
@@ -94,7 +95,7 @@ class OnlineAdaptiveForest:
         return _flatten(trees, weights, self.feature_names, self.negative_rate, prior)
 
 
-class OnlineTree:
+class OnlineTree(OneByOne):
     """River's Hoeffding tree, with leaves that answer their share of frauds.
 
     Parameters

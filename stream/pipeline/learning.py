@@ -14,7 +14,7 @@ from stream.features.catalogue import FEATURE_NAMES
 from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
 from stream.models.compiled import CompiledModel
 from stream.models.fitted import FittedModel
-from stream.models.online import View
+from stream.models.lessons import Lessons, View
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
 from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
@@ -96,7 +96,7 @@ class _Lesson(NamedTuple):
     """What every model is to learn of one label."""
 
     transaction_id: str
-    row: list[float]
+    features: bytes
     is_fraud: bool
     views: frozenset[View]
 
@@ -232,7 +232,7 @@ class Learner:
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
                 duplicates += 1
                 if views:
-                    self._learn(label, row, views)
+                    self._learn(label, pending, views)
                     if not applied:
                         outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 continue
@@ -244,7 +244,7 @@ class Learner:
                 self.window.correct(label.transaction_id, label.is_fraud)
             else:
                 self._judge(label, pending, outcome.events, now_ms)
-            self._learn(label, row, views)
+            self._learn(label, pending, views)
             if not earlier:
                 self._decide(outcome.events, now_ms)
             if not applied:
@@ -339,8 +339,8 @@ class Learner:
         if drift is not None:
             self._on_drift(drift, events, now_ms)
 
-    def _learn(self, label: Label, row: list[float], views: frozenset[View]) -> None:
-        self._lessons.append(_Lesson(label.transaction_id, row, label.is_fraud, views))
+    def _learn(self, label: Label, pending: Pending, views: frozenset[View]) -> None:
+        self._lessons.append(_Lesson(label.transaction_id, pending.features, label.is_fraud, views))
         self.learned += 1
 
     def _teach(self) -> None:
@@ -348,10 +348,13 @@ class Learner:
 
         That they learn later in the batch does not matter: judging asks only for what they said earlier.
         """
+        if not self._lessons:
+            return
+        names, features, is_fraud, views = zip(*self._lessons, strict=True)
+        rows = np.frombuffer(b"".join(features), "<f4").reshape(len(names), -1).astype(np.float64)
+        lessons = Lessons(names, rows, np.array(is_fraud, bool), views)
         for contender in self.field.contenders.values():
-            learn = contender.model.learn_row
-            for transaction_id, row, is_fraud, views in self._lessons:
-                learn(transaction_id, row, is_fraud, views)
+            contender.model.learn_rows(lessons)
         self._lessons.clear()
 
     def _note_risk(

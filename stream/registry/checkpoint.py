@@ -20,13 +20,11 @@ from stream.errors import SnapshotError
 from stream.records import UNREADABLE
 from stream.registry.seal import seal, unseal
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """To be raised whenever a class that the learner holds changes what it is made of."""
 MOST_BYTES: Final = 512 * 1024 * 1024
 
 _NAMED: Final = {
-    # Counts of a forest's leaves.
-    "array": {"_array_reconstructor", "array"},
     "builtins": {"bool", "bytearray", "complex", "float", "frozenset", "int", "list", "set", "str", "tuple"},
     "collections": {"Counter", "OrderedDict", "defaultdict", "deque"},
     "datetime": {"date", "datetime", "timedelta", "timezone"},

@@ -90,7 +90,7 @@ def test_half_of_the_edges_come_from_the_rare_class() -> None:
     rng = np.random.default_rng(0)
     for number in range(2_560):
         fraud = number % 50 == 0
-        sample.add([rng.uniform(10, 20) if fraud else 0.0], fraud)
+        sample.add(np.array([[rng.uniform(10, 20) if fraud else 0.0]]), np.array([fraud]))
     assert sample.bins is not None
     edges = sample.bins.edges[0]
     assert (edges > 10).sum() >= 10, "the tail, where frauds lie, is cut finely"
@@ -98,7 +98,24 @@ def test_half_of_the_edges_come_from_the_rare_class() -> None:
 
 def test_bins_are_cut_ever_more_rarely_and_then_stay() -> None:
     sample = Sample(1, quantiles=4)
-    cuts = [n for n in range(1, LAST_CUT + 60_000) if sample.add([float(n % 97)], n % 7 == 0)]
+    n = np.arange(1, LAST_CUT + 60_000)
+    rows, y = (n % 97).astype(float)[:, None], n % 7 == 0
+    cuts = []
+    while sample.seen < len(n):
+        older, begin = sample.bins, sample.seen
+        sample.add(rows[begin : begin + 1_000], y[begin : begin + 1_000])
+        if sample.bins is not older:
+            cuts.append(sample.seen)
     assert cuts[:4] == [40, 80, 160, 320]
     assert max(cuts) <= LAST_CUT
     assert len(sample.rows(False)) == len(sample.rows(True)) == KEPT
+    for fraud in (False, True):
+        assert sorted(sample.rows(fraud)[:, 0]) == sorted(rows[y == fraud][-KEPT:, 0]), "the latest of each"
+
+
+def test_the_first_bins_wait_for_a_row_of_either_class() -> None:
+    sample = Sample(1, quantiles=4)
+    assert sample.add(np.zeros((100, 1)), np.zeros(100, bool)) == 100
+    assert sample.bins is None
+    assert sample.add(np.ones((9, 1)), np.arange(9) == 3) == 4, "up to the fraud, at which bins are cut"
+    assert sample.bins is not None
