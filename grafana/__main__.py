@@ -3,11 +3,13 @@
 import sys
 from pathlib import Path
 
-from grafana.overview import OVERVIEW
+from grafana.desk import DESK
+from grafana.model import MODEL
+from grafana.operations import OPERATIONS
 from grafana.panels import render
 
 FOLDER = Path(__file__).parent / "dashboards"
-DASHBOARDS = {"fraudstream.json": OVERVIEW}
+DASHBOARDS = {f"{board['uid']}.json": board for board in (DESK, MODEL, OPERATIONS)}
 
 if __name__ == "__main__":
     for name, dashboard in DASHBOARDS.items():

@@ -12,6 +12,8 @@ Json = dict[str, Any]
 WIDTH: Final = 24
 """Grafana's columns."""
 DATASOURCE: Final[Json] = {"type": "prometheus", "uid": "${datasource}"}
+DOCUMENTATION: Final = "http://localhost:8001"
+"""Where `docker compose` serves the documentation; the hidden variable `docs` of every dashboard."""
 
 
 class Query(NamedTuple):
@@ -31,6 +33,8 @@ def timeseries(
     limit: float | None = None,
     ceiling: float | None = None,
     logarithmic: bool = False,
+    weeks: int = 0,
+    alerts: Sequence[str] = (),
 ) -> Json:
     """Draw curves over time.
 
@@ -48,6 +52,10 @@ def timeseries(
         Drawn as a red line, such as an objective.
     ceiling
         The axis ends here.
+    weeks
+        Show so many weeks, a point for each, whatever time is chosen; 0: what is chosen.
+    alerts
+        Alerts that are about what is shown: the panel links to their sections of the runbook.
     """
     custom: Json = {"fillOpacity": 30 if stacked or bars else 8, "showPoints": "never"}
     if stacked:
@@ -68,7 +76,11 @@ def timeseries(
         "legend": {"displayMode": "list", "placement": "bottom"},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel("timeseries", title, description, queries, defaults, options)
+    panel = _panel("timeseries", title, description, queries, defaults, options, alerts)
+    if weeks:
+        custom["drawStyle"], custom["showPoints"] = "line", "always"
+        panel |= {"interval": "7d", "timeFrom": f"{weeks}w", "hideTimeOverride": True}
+    return panel
 
 
 def stat(
@@ -79,12 +91,13 @@ def stat(
     unit: str = "short",
     colours: Mapping[float | None, str] | None = None,
     named: bool = False,
+    alerts: Sequence[str] = (),
 ) -> Json:
     """Show one number, large.
 
     Parameters
     ----------
-    title, description, query, unit
+    title, description, query, unit, alerts
         As in `timeseries`.
     colours
         From which value on which colour; None is the lowest.
@@ -98,10 +111,33 @@ def stat(
         "graphMode": "none",
         "textMode": "name" if named else "auto",
     }
-    return _panel("stat", title, description, [query], defaults, options)
+    return _panel("stat", title, description, [query], defaults, options, alerts)
 
 
-def timeline(title: str, description: str, query: Query, states: Mapping[int, tuple[str, str]]) -> Json:
+def table(title: str, description: str, columns: Mapping[str, Query], label: str) -> Json:
+    """Show a row for each value of `label`, and a column for each query, which is by that label alone."""
+    panel = _panel("table", title, description, [*columns.values()], {"unit": "short"}, {"showHeader": True})
+    for target in panel["targets"]:
+        target |= {"format": "table", "instant": True, "range": False}
+    names = {
+        f"Value #{target['refId']}": name for target, name in zip(panel["targets"], columns, strict=True)
+    }
+    organized = {"excludeByName": {"Time": True}, "renameByName": {label: label.capitalize(), **names}}
+    panel["transformations"] = [
+        {"id": "merge", "options": {}},
+        {"id": "organize", "options": organized},
+    ]
+    return panel
+
+
+def timeline(
+    title: str,
+    description: str,
+    query: Query,
+    states: Mapping[int, tuple[str, str]],
+    *,
+    alerts: Sequence[str] = (),
+) -> Json:
     """Draw states over time, a band for each series; `states` names and colours each value."""
     mappings = {
         str(value): {"text": text, "color": colour, "index": index}
@@ -117,10 +153,12 @@ def timeline(title: str, description: str, query: Query, states: Mapping[int, tu
         "rowHeight": 0.8,
         "legend": {"displayMode": "list", "placement": "bottom"},
     }
-    return _panel("state-timeline", title, description, [query], defaults, options)
+    return _panel("state-timeline", title, description, [query], defaults, options, alerts)
 
 
-def heatmap(title: str, description: str, query: Query, *, unit: str = "short") -> Json:
+def heatmap(
+    title: str, description: str, query: Query, *, unit: str = "short", alerts: Sequence[str] = ()
+) -> Json:
     """Draw a histogram's buckets over time; the query sums by `le`."""
     options = {
         "calculate": False,
@@ -130,7 +168,7 @@ def heatmap(title: str, description: str, query: Query, *, unit: str = "short") 
         "filterValues": {"le": 1e-9},
         "tooltip": {"mode": "single"},
     }
-    panel = _panel("heatmap", title, description, [query], {}, options)
+    panel = _panel("heatmap", title, description, [query], {}, options, alerts)
     panel["targets"][0] |= {"format": "heatmap", "legendFormat": "{{le}}"}
     return panel
 
@@ -193,10 +231,15 @@ def dashboard(
         "refresh": "10s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "utc",
+        "links": [
+            _link("dashboards", "", tags=["fraudstream"], includeVars=True, keepTime=True),
+            _link("link", "Runbook", url="${docs}/runbook/", icon="doc", targetBlank=True),
+        ],
         "templating": {
             "list": [
                 {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus"},
                 *variables,
+                {"type": "constant", "name": "docs", "query": DOCUMENTATION, "hide": 2},
             ]
         },
         "annotations": {"list": list(annotations)},
@@ -210,7 +253,13 @@ def render(board: Json) -> str:
 
 
 def _panel(
-    kind: str, title: str, description: str, queries: Sequence[Query], defaults: Json, options: Json
+    kind: str,
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    defaults: Json,
+    options: Json,
+    alerts: Sequence[str] = (),
 ) -> Json:
     return {
         "type": kind,
@@ -229,7 +278,20 @@ def _panel(
         ],
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": options,
+        "links": [
+            {
+                "title": f"What to do: {alert}",
+                "url": f"${{docs}}/runbook/#{alert.lower()}",
+                "targetBlank": True,
+            }
+            for alert in alerts
+        ],
     }
+
+
+def _link(kind: str, title: str, **fields: Any) -> Json:
+    whole = {"tags": [], "icon": "external link", "tooltip": "", "asDropdown": False, "targetBlank": False}
+    return {"type": kind, "title": title, **whole, "includeVars": False, "keepTime": False, **fields}
 
 
 def _steps(colours: Mapping[float | None, str]) -> Json:

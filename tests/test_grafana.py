@@ -2,10 +2,15 @@
 
 import itertools
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.__main__ import DASHBOARDS, FOLDER
 from grafana.panels import WIDTH, render
@@ -90,9 +95,60 @@ def test_every_panel_follows_the_choices_at_the_top(panel: dict[str, Any]) -> No
         assert target["datasource"]["uid"] == "${datasource}"
         for selector in selectors(target["expr"]):
             labels = {matcher.label: matcher.value for matcher in selector.matchers}
-            assert labels.get("job") == "$job", target["expr"]
-            if selector.metric.startswith("fraud_model_") and panel["title"] != "Champion":
+            assert labels.get("job") == "$environment", target["expr"]
+            # Every figure of models, but the champion's own, is of the models chosen.
+            if selector.metric.startswith("fraud_model_") and "== 1" not in target["expr"]:
                 assert labels["model"] == "$model", target["expr"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_grafanas_own_schema_knows_every_field_that_is_set(name: str) -> None:
+    """Read into Grafana's models and written out again, nothing is lost: a misspelt option would be."""
+    board = json.loads(render(DASHBOARDS[name]))
+    register_default_plugins()
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(board)))
+    # What the schema of dashboards leaves to Prometheus's data source, and what only the browser reads.
+    beyond = re.compile(
+        r"/annotations/list/\d+/(step|textFormat|titleFormat)|/templating/list/\d+/definition"
+    )
+    assert [path for path in _lost(board, again) if not beyond.fullmatch(path)] == []
+
+
+def _lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            yield from _lost(value, after[key], f"{path}/{key}") if key in after else (f"{path}/{key}",)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from _lost(*pair, f"{path}/{index}")
+    elif before != after:
+        yield path
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_dashboard_offers_the_environment_and_marks_drift_and_swaps(name: str) -> None:
+    board = DASHBOARDS[name]
+    assert "environment" in {choice["name"] for choice in board["templating"]["list"]}
+    assert {mark["name"] for mark in board["annotations"]["list"]} == {"Swaps", "Rollbacks", "Drift"}
+    assert board["links"][0]["tags"] == board["tags"]  # the other dashboards are one click away
+
+
+def test_panels_link_to_the_runbook_and_every_alert_has_its_panel() -> None:
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    linked = {
+        link["url"] for board in DASHBOARDS.values() for panel in board["panels"] for link in _links(panel)
+    }
+    assert linked == {f"${{docs}}/runbook/#{alert.lower()}" for alert in sections}
+
+
+def _links(panel: dict[str, Any]) -> list[dict[str, Any]]:
+    return panel.get("links", [])
+
+
+def test_the_first_page_is_a_dashboard() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home.rsplit("/", 1)[1] in DASHBOARDS
 
 
 def test_provisioned_sources_have_stable_uids() -> None:

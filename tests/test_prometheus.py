@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grafana.overview import OVERVIEW
+from grafana.__main__ import DASHBOARDS
 from stream.settings import Settings
 from tests.promql import ROOT, complaints, recorded, rules, selectors
 
@@ -116,7 +116,9 @@ def test_the_runbook_names_only_settings_that_exist() -> None:
 
 
 def test_the_runbook_shows_only_panels_that_exist() -> None:
-    titles = {panel["title"] for panel in OVERVIEW["panels"]}
+    boards = DASHBOARDS.values()
+    titles = {panel["title"] for board in boards for panel in board["panels"]}
+    titles |= {board["title"] for board in boards}
     # Panels are set in italics; so are severities, messages of the worker, and the pages of other programs.
     italics = set(re.findall(r"(?<!\*)\*([A-Z][^*]+)\*(?!\*)", RUNBOOK.replace("\n", " ")))
     others = {"Page.", "Ticket.", "Targets", "Waits for redis", "No partitions assigned yet"}
@@ -138,7 +140,12 @@ def test_alert_tests_feed_only_what_is_in_the_catalogue(file: Path) -> None:
 
 def test_every_recorded_series_is_used() -> None:
     exprs = [rule["expr"] for rule in rules()]
-    exprs += [target["expr"] for panel in OVERVIEW["panels"] for target in panel.get("targets", ())]
+    exprs += [
+        target["expr"]
+        for board in DASHBOARDS.values()
+        for panel in board["panels"]
+        for target in panel.get("targets", ())
+    ]
     assert recorded() <= {selector.metric for expr in exprs for selector in selectors(expr)}
 
 

@@ -171,6 +171,11 @@ class Metrics:
         {"topic": _TOPICS, "reason": tuple(reason.value for reason in DeadLetterReason)},
     )
     alerts = Entry(Counter, "fraud_alerts_total", "Transactions scored at or above their threshold.")
+    alerted_amount = Entry(
+        Counter,
+        "fraud_alerted_amount_total",
+        "Amount of those transactions, in units of the account's currency.",
+    )
     alert_budget = Entry(
         Gauge,
         "fraud_alert_budget",
@@ -276,6 +281,18 @@ class Metrics:
         "fraud_label_join_seconds",
         "From the broker's timestamp of a label to its effects being stored.",
         buckets=_JOIN_BUCKETS,
+    )
+    frauds = Entry(
+        Counter,
+        "fraud_frauds_total",
+        "Frauds, when a label first tells of them, by whether they had been alerted.",
+        {"outcome": ("caught", "missed")},
+    )
+    frauds_amount = Entry(
+        Counter,
+        "fraud_frauds_amount_total",
+        "Amount of those frauds, in units of the account's currency.",
+        {"outcome": ("caught", "missed")},
     )
     parked = Entry(Gauge, "fraud_parked_labels", "Labels that wait for their transaction now.")
     learned = Entry(Counter, "fraud_learned_total", "Labels that a model has learnt from.", {"model": None})

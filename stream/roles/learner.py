@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import isfinite, nan
@@ -108,6 +108,8 @@ class LearnerReport(NamedTuple):
     labels: int
     """New labels read."""
     joined: list[tuple[Label, Pending]]
+    frauds: list[Pending]
+    """Of the transactions that no label had called a fraud before."""
     duplicates: int
     corrections: int
     newly_parked: int
@@ -291,6 +293,7 @@ class LearnerRole:
         return LearnerReport(
             labels=len(decoded.records),
             joined=[(one.label, one.pending) for one in joined if one.offset not in contested],
+            frauds=_new_frauds(one for one in joined if one.offset not in contested),
             duplicates=outcome.duplicates,
             corrections=outcome.corrections,
             newly_parked=sum(one.place.offset >= first_new for one in parked),
@@ -514,6 +517,16 @@ class LearnerRole:
         outgoing += [Outgoing(self._topics.dead_letters, letter.key, encode(letter)) for letter in letters]
         if outgoing:
             self._waits.kafka(self._emitter.emit, outgoing)
+
+
+def _new_frauds(joined: Iterable[Joined]) -> list[Pending]:
+    """Return those that no label before had called a fraud: each once, also when labels are read again."""
+    found = {
+        one.label.transaction_id: one.pending
+        for one in joined
+        if one.label.is_fraud and not any(said.is_fraud for said in one.verdicts)
+    }
+    return list(found.values())
 
 
 def _contested(place: Record, now_ms: int) -> DeadLetter:

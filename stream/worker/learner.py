@@ -92,6 +92,10 @@ class LearnerHost(Host):
         observe_many(metrics.label_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
         delays = [max(0, label.label_time - pending.event_time) / 1000 for label, pending in report.joined]
         observe_many(metrics.label_delay, delays)
+        for fraud in report.frauds:
+            outcome = "caught" if fraud.decision == "alert" else "missed"
+            metrics.frauds.labels(outcome).inc()
+            metrics.frauds_amount.labels(outcome).inc(fraud.amount)
         self._count_learned()
         metrics.label_offset.set(self.role.offset)
         metrics.event_time.labels("learn").set(learner.label_time / 1000)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.service("prometheus")
 
 MODELS = ("ensemble-1", "logistic-1")
 # Scraped once a second, so that rates over these are there within seconds.
-VARIABLES = {"$job": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
+VARIABLES = {"$environment": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
 # What is to show nothing while all is well.
 QUIET = ("fraud_dead_letters_total", "fraud_drift_total")
 
@@ -65,6 +65,9 @@ def work(metrics: Metrics, step: int) -> None:
     metrics.transactions.labels("scored").inc(500)
     metrics.transactions.labels("redelivered").inc(2)
     metrics.alerts.inc(3)
+    metrics.alerted_amount.inc(700)
+    metrics.frauds.labels("caught").inc(2)
+    metrics.frauds_amount.labels("caught").inc(400)
     metrics.show_budget(0, 100.0, 97, 0.2)
     observe_many(metrics.scores, random.beta(1, 50, 500))
     observe_many(metrics.scoring_latency, random.lognormal(-4.5, 0.5, 500))
@@ -78,6 +81,7 @@ def work(metrics: Metrics, step: int) -> None:
     for role in ("score", "learn", "fit"):
         metrics.batch_records.labels(role).observe(500)
         metrics.partitions.labels(role).set(1)
+        metrics.stalled.labels(role).set(0)
         metrics.event_time.labels(role).set(time.time())
         for stage in ("decode", "load", "compute", "commit", "emit"):
             metrics.batch_seconds.labels(role, stage).observe(0.004)

@@ -108,6 +108,20 @@ def test_labels_join_what_was_scored_in_any_partition() -> None:
     assert all(given.transaction_id in {f"t{n}" for n in range(100)} for given, _ in report.joined)
 
 
+def test_a_fraud_is_told_of_once_whoever_says_it_again() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    first = role.handle([label(0, n=10), label(1, n=11), label(2, n=10), label(3, n=12, fraud=False)])
+    assert [(one.amount, one.customer_id) for one in first.frauds] == [(500.0, "c3")]
+    # A correction tells of a fraud that nobody knew; what is read again after a restart tells of none.
+    again = role.handle([label(4, n=10), label(5, n=12, fraud=True)])
+    assert [one.customer_id for one in again.frauds] == ["c5"]
+    restarted = world.learner()
+    restarted.start()
+    assert restarted.handle([label(0, n=10), label(4, n=10), label(5, n=12, fraud=True)]).frauds == []
+
+
 def test_scorers_have_the_new_models_before_the_watermark_says_so() -> None:
     world = World()
     role = world.learner()

@@ -1,0 +1,214 @@
+"""The dashboard *Operations*, for whoever is on call: is it up, is it in time, and what is in the way."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from grafana import queries as q
+from grafana.frame import ENVIRONMENT, MARKS, WORKER
+from grafana.panels import Json, dashboard, row, stat, timeline, timeseries
+
+_GOOD_FROM: Final[Mapping[float | None, str]] = {None: "red", 1: "green"}
+_LATENCY: Final = ("FraudLatencyFastBurn", "FraudLatencySlowBurn", "FraudLatencyBudgetLeak")
+
+OPERATIONS: Final[Json] = dashboard(
+    "fraudstream-operations",
+    "Fraudstream: operations",
+    "Rate, errors, duration and lag of the pipeline, what it stands on, and its workers.",
+    variables=[ENVIRONMENT, WORKER],
+    annotations=MARKS,
+    rows=[
+        row(
+            "Now",
+            4,
+            stat(
+                "Alerts firing",
+                "Of Prometheus; the runbook has a section on each.",
+                q.ALERTS_FIRING,
+                colours={None: "green", 1: "red"},
+            ),
+            stat(
+                "Workers ready",
+                "Whose /health/ready says yes.",
+                q.READY_WORKERS,
+                colours=_GOOD_FROM,
+                alerts=["FraudWorkerNotReady", "FraudNoScorer", "FraudNoLearner"],
+            ),
+            stat("Transactions scored", "A second.", q.SCORED_PER_SECOND, unit="reqps"),
+            stat(
+                "Latency, p99",
+                "From arrival at the broker to the delivered score. The objective: 99 % within 100 ms.",
+                q.LATENCY_P99,
+                unit="s",
+                colours={None: "green", 0.1: "red"},
+                alerts=_LATENCY,
+            ),
+            stat("Lag", "Records that wait, on both topics.", q.LAG_NOW),
+            stat(
+                "Stream time",
+                "The newest event time scored: far from now when a recorded file is being replayed.",
+                q.STREAM_TIME,
+                unit="dateTimeAsIso",
+            ),
+        ),
+        row(
+            "Rate and errors",
+            8,
+            timeseries(
+                "Throughput",
+                "Transactions a second by what became of them. Redelivered: after a crash or a hand-over.",
+                q.THROUGHPUT,
+                unit="reqps",
+                stacked=True,
+                alerts=["FraudScorerStalled"],
+            ),
+            timeseries(
+                "Dead letters by reason",
+                "Records a second that could not be used. They lie whole on dead-letters.",
+                q.DEAD_LETTERS,
+                unit="reqps",
+                bars=True,
+                alerts=["FraudDeadLetters", "FraudDeadLetterSpike"],
+            ),
+            timeseries(
+                "Lost and refused",
+                "A second: batches refused because another worker had taken over; records lost unread.",
+                q.FENCED,
+                q.LOST,
+                unit="reqps",
+                alerts=["FraudFencedRepeatedly", "FraudOffsetGap", "FraudStateLost"],
+            ),
+        ),
+        row(
+            "Duration and lag",
+            8,
+            timeseries(
+                "Latency",
+                "From a transaction's arrival at the broker to its delivered score.",
+                *q.LATENCY,
+                unit="s",
+                limit=0.1,
+                logarithmic=True,
+                alerts=_LATENCY,
+            ),
+            timeseries(
+                "Share slower than 100 ms",
+                "Over five minutes. The objective allows 1 %.",
+                q.SLOW_SHARE,
+                unit="percentunit",
+                limit=0.01,
+                alerts=_LATENCY,
+            ),
+            timeseries(
+                "Lag",
+                "Records that wait, by topic. When it grows, more comes in than is worked off.",
+                q.LAG,
+                alerts=["FraudConsumerLagGrowing", "FraudLearnerStalled", "FraudFitterStalled"],
+            ),
+        ),
+        row(
+            "Work",
+            8,
+            timeseries(
+                "Time per transaction by stage",
+                "Of scorers, mean. load and commit are Redis, emit is Kafka, the rest is CPU.",
+                q.STAGES,
+                unit="s",
+                stacked=True,
+            ),
+            timeseries(
+                "Batch stages, p99",
+                "Of scorers. All stages together are to stay under 25 ms.",
+                q.BATCH_P99,
+                unit="s",
+            ),
+            timeseries(
+                "Records in a batch", "Mean. At FRAUD_BATCH_RECORDS all the time: lag.", q.BATCH_RECORDS
+            ),
+        ),
+        row(
+            "Redis and Kafka",
+            8,
+            timeseries(
+                "Waiting for a service",
+                "1 while work waits for it to answer again.",
+                q.WAITING,
+                ceiling=1,
+                alerts=["FraudWaiting"],
+            ),
+            timeseries(
+                "Failed calls", "A second, by service; each was tried again.", q.FAILED_CALLS, unit="reqps"
+            ),
+            timeseries(
+                "Redis, p99",
+                "A batch's reads and its commit, as the workers see them.",
+                *q.REDIS_P99,
+                unit="s",
+            ),
+            timeseries(
+                "Kafka, p99",
+                "From handing a batch's records to the client to the broker's word that it has them all.",
+                q.KAFKA_P99,
+                unit="s",
+            ),
+        ),
+        row(
+            "Learner",
+            5,
+            timeseries(
+                "Time to join",
+                "From a label's arrival to its effects being stored. The objective: 99 % within 60 s.",
+                *q.LABEL_JOIN,
+                unit="s",
+                limit=60,
+                logarithmic=True,
+            ),
+            stat(
+                "Parked labels", "That wait for their transaction.", q.PARKED, alerts=["FraudLabelsStopped"]
+            ),
+            stat(
+                "Checkpoint age",
+                "Since the last was stored. Grows without harm while no labels come.",
+                q.CHECKPOINT_AGE,
+                unit="s",
+                alerts=["FraudCheckpointOld"],
+            ),
+            stat("Checkpoint", "Its size.", q.CHECKPOINT_BYTES, unit="bytes"),
+            stat("Label offset", "The last label applied.", q.LABEL_OFFSET),
+        ),
+        row(
+            "Workers",
+            7,
+            timeline(
+                "Readiness",
+                "By worker.",
+                q.READY,
+                {0: ("not ready", "red"), 1: ("ready", "green")},
+                alerts=["FraudWorkerNotReady", "FraudTargetDown"],
+            ),
+            timeseries("Assigned partitions", "By worker.", q.PARTITIONS, stacked=True),
+            timeseries(
+                "Standing still",
+                "For how long a role has done nothing though records wait; it ends itself at"
+                " FRAUD_STALL_SECONDS.",
+                q.STALLED,
+                unit="s",
+                alerts=["FraudStandsStill"],
+            ),
+        ),
+        row(
+            "Processes",
+            7,
+            timeseries("CPU", "Cores used.", q.CPU),
+            timeseries("Memory", "Resident.", q.MEMORY, unit="bytes"),
+            timeseries("Open files", "Sockets included.", q.OPEN_FILES),
+            timeseries(
+                "Age of the process",
+                "Since it was started: a saw-tooth is a worker that ends again and again.",
+                q.PROCESS_AGE,
+                unit="s",
+                alerts=["FraudWorkerRestarts"],
+            ),
+            stat("Builds", "Workers by version and role: two versions mean a release under way.", q.BUILDS),
+        ),
+    ],
+)
