@@ -39,10 +39,14 @@ def of_champion(metric: str) -> str:
     return f"max({metric}{{{ALL}}} and on (job, instance, model) fraud_model_champion{{{ALL}}} == 1)"
 
 
-def by_model(metric: str, window: str = "") -> str:
-    """Return a figure of each model, or its mean over a window."""
-    selected = f"{metric}{{{MODELS}}}"
-    return f"max by (model) ({f'avg_over_time({selected}[{window}])' if window else selected})"
+def by_model(metric: str) -> str:
+    """Return a figure of each model."""
+    return f"max by (model) ({metric}{{{MODELS}}})"
+
+
+def by_week(metric: str) -> Query:
+    """Return the mean of a week of a figure of each model."""
+    return Query(f"avg_over_time(job_model:{metric}:max{{{MODELS}}}[7d])", "{{model}}")
 
 
 # Operations: now.
@@ -141,9 +145,9 @@ CALIBRATION_ERROR: Final = Query(by_model("fraud_model_calibration_error"), "{{m
 BRIER: Final = Query(by_model("fraud_model_brier"), "{{model}} Brier")
 PRECISION: Final = Query(by_model("fraud_model_alert_precision"), "{{model}} precision")
 RECALL: Final = Query(by_model("fraud_model_alert_recall"), "{{model}} recall")
-AP_BY_WEEK: Final = Query(by_model("fraud_model_average_precision", "7d"), "{{model}}")
-PRECISION_BY_WEEK: Final = Query(by_model("fraud_model_alert_precision", "7d"), "{{model}}")
-CALIBRATION_BY_WEEK: Final = Query(by_model("fraud_model_calibration_error", "7d"), "{{model}}")
+AP_BY_WEEK: Final = by_week("fraud_model_average_precision")
+PRECISION_BY_WEEK: Final = by_week("fraud_model_alert_precision")
+CALIBRATION_BY_WEEK: Final = by_week("fraud_model_calibration_error")
 WINDOW: Final = Query(by_model("fraud_model_window_labels"), "{{model}}")
 CHAMPIONS: Final = Query(by_model("fraud_model_champion"), "{{model}}")
 SNAPSHOTS: Final = Query(f"fraud_model_snapshot{{{MODELS}}}", "{{instance}}: {{model}}")

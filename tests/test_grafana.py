@@ -97,7 +97,7 @@ def test_every_panel_follows_the_choices_at_the_top(panel: dict[str, Any]) -> No
             labels = {matcher.label: matcher.value for matcher in selector.matchers}
             assert labels.get("job") == "$environment", target["expr"]
             # Every figure of models, but the champion's own, is of the models chosen.
-            if selector.metric.startswith("fraud_model_") and "== 1" not in target["expr"]:
+            if ":fraud_model_" in f":{selector.metric}" and "== 1" not in target["expr"]:
                 assert labels["model"] == "$model", target["expr"]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 
+@cache
 def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 

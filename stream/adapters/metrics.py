@@ -413,6 +413,9 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot to annotate it
         for entry in CATALOGUE:
             vars(self)[entry.attribute] = entry.make(self.registry)
+        # That nothing waits is known from the start, and must be told from not knowing.
+        for service in _SERVICES:
+            self.waiting.labels(service).set(0)
         if self.registry is not REGISTRY:  # which has them from prometheus-client itself
             ProcessCollector(registry=self.registry)
             PlatformCollector(registry=self.registry)

@@ -1,0 +1,261 @@
+"""Monitoring is true: on a running pipeline every panel shows something, and an alert reaches whom it should.
+
+Apache Kafka, Redis, a scorer, a learner, a fitter, Prometheus with our rules, Alertmanager with our routes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from grafana.__main__ import DASHBOARDS
+from stream.adapters.metrics import CATALOGUE
+from stream.adapters.topics import create_topics
+from stream.ports import Outgoing
+from stream.settings import Settings
+from tests.promql import recorded, rules, selectors
+from tests.services.alertmanager_server import AlertmanagerServer, Webhook
+from tests.services.kafka_server import KafkaServer
+from tests.services.pipeline import Pipeline
+from tests.services.prometheus_server import PrometheusServer
+from tests.services.redis_server import RedisServer
+from tests.services.traffic import labels, transactions
+from tests.services.waiting import eventually
+from tests.services.worker import Worker
+
+pytestmark = [pytest.mark.service(name) for name in ("kafka", "redis", "prometheus", "alertmanager")]
+
+# Scraped once a second, so that rates over these are there within seconds.
+VARIABLES = {"$environment": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
+EVENTS = {
+    "fraud_dead_letters_total": "nothing bad has come; test_a_bad_record_shows_on_its_panel sends some",
+    "fraud_drift_total": "a signal has no series before it first moves",
+    "fraud_state_lost_timestamp_seconds": "Redis has lost nothing",
+}
+"""What has no series, or none above zero, while all is well: metric and reason."""
+SLOW_MACHINE = {"FraudLatencyFastBurn", "FraudLatencySlowBurn", "FraudLatencyBudgetLeak"}
+"""Alerts that tests beside this one may raise: 100 ms are little while others compile."""
+
+PANELS = [
+    pytest.param(target["expr"], id=f"{name.removesuffix('.json')}: {panel['title']} {target['refId']}")
+    for name, board in DASHBOARDS.items()
+    for panel in board["panels"]
+    for target in panel.get("targets", ())
+]
+MARKS = sorted({mark["expr"] for board in DASHBOARDS.values() for mark in board["annotations"]["list"]})
+CHOICES = sorted(
+    {
+        choice["definition"]
+        for board in DASHBOARDS.values()
+        for choice in board["templating"]["list"]
+        if choice["type"] == "query"
+    }
+)
+ALERTS = {rule["alert"]: rule["expr"] for rule in rules() if "alert" in rule}
+
+
+class Deployment:
+    """What is under test, and who looks at it."""
+
+    def __init__(
+        self, pipeline: Pipeline, redis: RedisServer, prometheus: PrometheusServer, webhook: Webhook
+    ) -> None:
+        self.pipeline = pipeline
+        self.redis = redis
+        self.prometheus = prometheus
+        self.webhook = webhook
+        self._waves = count()
+
+    def go_on(self) -> None:
+        """Send some more transactions through the pipeline, and their labels."""
+        wave = next(self._waves)
+        some = transactions(150, f"w{wave}-", seed=wave)
+        self.pipeline.publish(some)
+        self.pipeline.await_scored((wave + 1) * len(some))
+        self.pipeline.publish(labels(some))
+        self.pipeline.await_learnt((wave + 1) * len(some))
+
+    def send_rubbish(self) -> None:
+        topic = self.pipeline.topics.transactions
+        self.pipeline.publish_raw(Outgoing(topic, b"c1", b'{"oops"') for _ in range(5))
+
+    def shows(self, expr: str) -> bool:
+        numbers = self.prometheus.numbers(filled(expr))
+        return bool(np.isfinite(numbers).any())
+
+
+def filled(expr: str) -> str:
+    for variable, value in VARIABLES.items():
+        expr = expr.replace(variable, value)
+    assert "$" not in expr, expr
+    return expr
+
+
+def events_in(expr: str) -> list[str]:
+    return [reason for metric, reason in EVENTS.items() if f"{metric}{{" in expr and expr.endswith("> 0")]
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    _shared_kafka: Callable[[], KafkaServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Return a pipeline that has worked for some seconds under everybody's eyes."""
+    folder = tmp_path_factory.mktemp
+    with ExitStack() as stack:
+        redis = RedisServer(folder("redis"))
+        stack.callback(lambda: redis.process.kill())  # noqa: PLW0108 - by then it may be another process
+        name = uuid4().hex[:12]
+        settings = Settings(
+            broker=_shared_kafka().bootstrap,
+            redis=redis.url,
+            namespace=f"test-{name}",
+            topic_prefix=f"{name}.",
+            challengers=("logistic",),
+            checkpoint_seconds=2,
+            batch_min_frauds=30,
+            batch_negative_rate=0.9,
+            batch_every_days=0.1,
+            signing_key="a-throw-away-key",
+        )
+        create_topics(settings)
+        logs = folder("workers")
+        workers = []
+        for role in ("score", "learn", "fit"):
+            worker = Worker(settings, role, logs / f"{role}.log", None)
+            stack.callback(worker.kill)
+            workers.append(worker)
+        webhook = Webhook()
+        stack.callback(webhook.close)
+        alertmanager = AlertmanagerServer(folder("alertmanager"), webhook.url)
+        stack.callback(alertmanager.stop)
+        for worker in workers:
+            worker.await_ready(worker.is_ready)
+        addresses = [worker.url.removeprefix("http://") for worker in workers]
+        prometheus = PrometheusServer(folder("prometheus"), addresses, alertmanager.address)
+        stack.callback(prometheus.stop)
+        pipeline = stack.enter_context(Pipeline(settings))
+        deployed = Deployment(pipeline, redis, prometheus, webhook)
+
+        def watched() -> bool:
+            deployed.go_on()
+            return deployed.shows("sum(fraud_fits_total) > 0") and all(map(deployed.shows, recorded()))
+
+        eventually(watched, 120, lambda: f"a number of each of {sorted(recorded())}", every=1)
+        # What shows only by its change wants two more looks.
+        deployed.go_on()
+        seen = prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0]
+        eventually(lambda: prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0] >= seen + 2)
+        yield deployed
+
+
+def test_every_worker_is_scraped_without_complaint(deployment: Deployment) -> None:
+    targets = deployment.prometheus.ask("targets")["activeTargets"]
+    assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 3
+    assert {target["labels"]["job"] for target in targets} == {"fraudstream"}
+
+
+def test_prometheus_knows_every_metric_by_its_type_and_help(deployment: Deployment) -> None:
+    known = deployment.prometheus.ask(
+        "targets/metadata", match_target='{job="fraudstream"}', limit=str(10 * len(CATALOGUE))
+    )
+    # In OpenMetrics a counter's family goes without _total.
+    described = {(each["metric"].removesuffix("_total"), each["type"], each["help"]) for each in known}
+    expected = {
+        (entry.name.removesuffix("_total"), entry.kind.__name__.lower(), entry.description)
+        for entry in CATALOGUE
+    }
+    assert expected <= described
+
+
+def test_every_rule_is_healthy(deployment: Deployment) -> None:
+    groups = deployment.prometheus.ask("rules")["groups"]
+    evaluated = {rule["name"]: (rule["health"], rule.get("lastError")) for g in groups for rule in g["rules"]}
+    assert evaluated.keys() == {rule.get("alert") or rule["record"] for rule in rules()}
+    assert {health for health in evaluated.values() if health != ("ok", None)} == set()
+
+
+@pytest.mark.parametrize("name", sorted(recorded()))
+def test_every_recorded_series_has_a_number(deployment: Deployment, name: str) -> None:
+    assert deployment.shows(name)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_series_that_an_alert_looks_at_is_there(deployment: Deployment, alert: str) -> None:
+    looked_at = list(selectors(ALERTS[alert]))
+    for selector in looked_at:
+        matchers = ", ".join(f'{one.label}{one.operator}"{one.value}"' for one in selector.matchers)
+        if selector.metric not in EVENTS:
+            assert deployment.prometheus.query(f"{selector.metric}{{{matchers}}}"), selector
+    assert looked_at or ALERTS[alert].startswith(("up{", "changes(process_start_time_seconds{"))
+
+
+@pytest.mark.parametrize("expr", PANELS)
+def test_every_query_of_the_dashboards_has_an_answer(deployment: Deployment, expr: str) -> None:
+    assert deployment.shows(expr) or events_in(expr), expr
+
+
+@pytest.mark.parametrize("expr", MARKS)
+def test_curves_are_marked_where_something_happened_and_nowhere_else(
+    deployment: Deployment, expr: str
+) -> None:
+    [event] = {selector.metric for selector in selectors(expr)}
+    # A challenger that is better on this traffic may well take over while the tests look.
+    happened = sum(deployment.prometheus.numbers(event)) > 0
+    assert happened or deployment.prometheus.query(filled(expr)) == []
+    if not events_in(expr):
+        assert deployment.shows(expr.removesuffix(" > 0"))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_at_the_dashboards_top_has_values(deployment: Deployment, choice: str) -> None:
+    """`label_values(SELECTOR, LABEL)` is Grafana's own; to Prometheus it is a label's values."""
+    selector, label = choice.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+    assert deployment.prometheus.ask(f"label/{label}/values", **{"match[]": filled(selector)})
+
+
+def test_no_alert_is_raised_while_all_is_well(deployment: Deployment) -> None:
+    assert deployment.prometheus.alerts() - SLOW_MACHINE == set()
+
+
+def test_a_bad_record_shows_on_its_panel(deployment: Deployment) -> None:
+    panels: list[Any] = [panel for board in DASHBOARDS.values() for panel in board["panels"]]
+    [expr] = [
+        target["expr"]
+        for panel in panels
+        if panel["title"] == "Dead letters by reason"
+        for target in panel["targets"]
+    ]
+    deployment.send_rubbish()
+    series = eventually(lambda: deployment.prometheus.query(filled(expr)), describe="the dead letters' rate")
+    assert [one["metric"] for one in series] == [{"topic": "transactions", "reason": "malformed_json"}]
+
+
+def test_a_redis_that_hangs_pages_somebody_and_its_return_clears_the_page(deployment: Deployment) -> None:
+    webhook = deployment.webhook
+    assert webhook.heard("FraudWaiting", "firing") == []
+    deployment.redis.process.pause()
+    try:
+        eventually(
+            lambda: webhook.heard("FraudWaiting", "firing"),
+            180,
+            lambda: f"a page; firing: {deployment.prometheus.alerts()}",
+            every=0.5,
+        )
+    finally:
+        deployment.redis.process.resume()
+    page = webhook.heard("FraudWaiting", "firing")[0]
+    assert page.receiver == "page"
+    assert (page.labels["job"], page.labels["service"]) == ("fraudstream", "redis")
+    assert page.annotations["summary"] == "Work of fraudstream has been waiting for redis for a minute."
+    assert page.annotations["runbook_url"].endswith("#fraudwaiting")
+    # What the page explains does not ring as well.
+    assert webhook.heard("FraudWorkerNotReady", "firing") == []
+
+    eventually(lambda: webhook.heard("FraudWaiting", "resolved"), 120, "the page cleared", every=0.5)
+    assert webhook.heard("FraudWaiting", "resolved")[0].receiver == "page"
+
+    deployment.go_on()
