@@ -9,6 +9,8 @@ from grafana.panels import Json, dashboard, row, stat, timeline, timeseries
 
 _GOOD_FROM: Final[Mapping[float | None, str]] = {None: "red", 1: "green"}
 _LATENCY: Final = ("FraudLatencyFastBurn", "FraudLatencySlowBurn", "FraudLatencyBudgetLeak")
+_UNDECIDED: Final = ("FraudUndecidedFastBurn", "FraudUndecidedSlowBurn", "FraudUndecidedBudgetLeak")
+_LABELS: Final = ("FraudLabelDelayFastBurn", "FraudLabelDelaySlowBurn", "FraudLabelDelayBudgetLeak")
 
 OPERATIONS: Final[Json] = dashboard(
     "fraudstream-operations",
@@ -51,6 +53,26 @@ OPERATIONS: Final[Json] = dashboard(
             ),
         ),
         row(
+            "Objectives",
+            8,
+            timeseries(
+                "Error budget burn",
+                "Over an hour: at 1 an objective is just kept, at 14.4 the budget of 30 days is spent in two,"
+                " and somebody is paged.",
+                *q.BURN_RATES,
+                limit=14.4,
+                alerts=(*_LATENCY, *_UNDECIDED, *_LABELS),
+            ),
+            timeseries(
+                "Share slower than 100 ms",
+                "Over five minutes. The objective allows 1 %.",
+                q.SLOW_SHARE,
+                unit="percentunit",
+                limit=0.01,
+                alerts=_LATENCY,
+            ),
+        ),
+        row(
             "Rate and errors",
             8,
             timeseries(
@@ -88,14 +110,6 @@ OPERATIONS: Final[Json] = dashboard(
                 unit="s",
                 limit=0.1,
                 logarithmic=True,
-                alerts=_LATENCY,
-            ),
-            timeseries(
-                "Share slower than 100 ms",
-                "Over five minutes. The objective allows 1 %.",
-                q.SLOW_SHARE,
-                unit="percentunit",
-                limit=0.01,
                 alerts=_LATENCY,
             ),
             timeseries(
@@ -161,6 +175,7 @@ OPERATIONS: Final[Json] = dashboard(
                 unit="s",
                 limit=60,
                 logarithmic=True,
+                alerts=_LABELS,
             ),
             stat(
                 "Parked labels", "That wait for their transaction.", q.PARKED, alerts=["FraudLabelsStopped"]

@@ -79,6 +79,16 @@ DEAD_LETTERS: Final = Query(
     f"{total('fraud_dead_letters_total', by='topic, reason')} > 0", "{{topic}}: {{reason}}"
 )
 
+# The objectives: what was bad in the last hour, over what may be.
+BURN_RATES: Final = [
+    Query(f"job:{recorded}:ratio_rate1h{{{ALL}}} / {budget}", objective)
+    for recorded, budget, objective in (
+        ("fraud_scoring_slow", "0.01", "scored within 100 ms"),
+        ("fraud_scoring_undecided", "0.001", "decided within 10 s"),
+        ("fraud_labels_slow", "0.01", "labels joined within 60 s"),
+    )
+]
+
 # The services.
 WAITING: Final = Query(f"max by (service) (fraud_waiting{{{WORKERS}}})", "{{service}}")
 FAILED_CALLS: Final = Query(total("fraud_infrastructure_errors_total", by="service"), "{{service}}")

@@ -3,6 +3,7 @@
 Apache Kafka, Redis, a scorer, a learner, a fitter, Prometheus with our rules, Alertmanager with our routes.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -29,7 +30,7 @@ from tests.services.worker import Worker
 
 pytestmark = [pytest.mark.service(name) for name in ("kafka", "redis", "prometheus", "alertmanager")]
 
-# Scraped once a second, so that rates over these are there within seconds.
+# Scraped every two seconds, so that rates over these are there within seconds.
 VARIABLES = {"$environment": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
 EVENTS = {
     "fraud_dead_letters_total": "nothing bad has come; test_a_bad_record_shows_on_its_panel sends some",
@@ -37,7 +38,7 @@ EVENTS = {
     "fraud_state_lost_timestamp_seconds": "Redis has lost nothing",
 }
 """What has no series, or none above zero, while all is well: metric and reason."""
-SLOW_MACHINE = {"FraudLatencyFastBurn", "FraudLatencySlowBurn", "FraudLatencyBudgetLeak"}
+SLOW_MACHINE = re.compile("Fraud(Latency|Undecided).*")
 """Alerts that tests beside this one may raise: 100 ms are little while others compile."""
 
 PANELS = [
@@ -218,7 +219,7 @@ def test_every_choice_at_the_dashboards_top_has_values(deployment: Deployment, c
 
 
 def test_no_alert_is_raised_while_all_is_well(deployment: Deployment) -> None:
-    assert deployment.prometheus.alerts() - SLOW_MACHINE == set()
+    assert [name for name in deployment.prometheus.alerts() if not SLOW_MACHINE.fullmatch(name)] == []
 
 
 def test_a_bad_record_shows_on_its_panel(deployment: Deployment) -> None:
@@ -242,7 +243,7 @@ def test_a_redis_that_hangs_pages_somebody_and_its_return_clears_the_page(deploy
         eventually(
             lambda: webhook.heard("FraudWaiting", "firing"),
             180,
-            lambda: f"a page; firing: {deployment.prometheus.alerts()}",
+            lambda: f"a page; {deployment.prometheus.ask('alerts')}",
             every=0.5,
         )
     finally:

@@ -16,7 +16,7 @@ CONFIGURATION = Path(__file__).parents[2] / "prometheus"
 
 
 class PrometheusServer:
-    """A running `prometheus` that scrapes workers as the job `fraudstream` every second.
+    """A running `prometheus` that scrapes workers as the job `fraudstream` every two seconds.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class PrometheusServer:
 
 def _configuration(directory: Path, workers: Iterable[str], alertmanager: str | None) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((CONFIGURATION / "prometheus.yml").read_text())
-    config["global"] |= {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["global"] |= {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(CONFIGURATION / pattern) for pattern in config["rule_files"]]
     del config["alerting"]
     if alertmanager is not None:
