@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from stream import __version__
 from stream.errors import FraudstreamError
@@ -39,6 +40,22 @@ class _Commands(click.Group):
             return command
         return None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are for."""
+        names = self.list_commands(ctx)
+        told = {name for chapter in _CHAPTERS.values() for name in chapter}
+        chapters = {**_CHAPTERS, "More": tuple(name for name in names if name not in told)}
+        for title, chapter in chapters.items():
+            found = [(name, self.get_command(ctx, name)) for name in chapter if name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (name.ljust(max(map(len, names))), command.get_short_help_str(_WHOLE))
+                        for name, command in found
+                        if command
+                    ]
+                )
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -47,17 +64,43 @@ class _Commands(click.Group):
             ctx.exit(2)
 
 
-_LAZY = {"backtest": ("stream.backtest.command", "backtest"), "demo": ("stream.demo.command", "demo")}
+_LAZY = {
+    "backtest": ("stream.backtest.command", "backtest"),
+    "demo": ("stream.demo.command", "demo"),
+    "doctor": ("stream.doctor.command", "doctor"),
+}
 """Our own commands whose imports take a while: module and attribute."""
+
+_WHOLE = 300
+"""Longer than a command's first sentence: it is wrapped, not cut off."""
+
+_CHAPTERS = {
+    "Start here": ("demo", "doctor"),
+    "Run the pipeline": ("topics", "worker"),
+    "Send to it": ("simulate", "replay", "settle"),
+    "Read from it": ("alerts", "archive", "redrive"),
+    "Look into it": ("backtest", "features", "settings"),
+}
+"""Commands in the order in which one meets them; those that are not here come last."""
 
 
 @click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fraudstream")
 def main() -> None:
-    """Streaming fraud detection that goes on learning.
+    r"""Streaming fraud detection that goes on learning.
 
     Transactions and labels come in from Kafka; scores, alerts, metrics and a model that learns and swaps
-    itself go out. Start with `fraudstream demo`.
+    itself go out.
+
+    \b
+    A first look, on embedded services:     fraudstream demo
+    On your own Kafka and Redis:            export FRAUD_BROKER=kafka:9092 FRAUD_REDIS=redis://redis:6379/0
+                                            fraudstream doctor
+                                            fraudstream topics create
+                                            fraudstream worker --role all
+    What it would have said of your data:   fraudstream backtest FILE.parquet --report R.html
+
+    `fraudstream COMMAND --help` explains each.
     """
 
 
@@ -127,6 +170,31 @@ def settings() -> None:
     current = load_settings()
     for name, field in Settings.model_fields.items():
         click.echo(f"FRAUD_{name.upper()}={getattr(current, name)}\n    {field.description}")
+
+
+_SHELLS = {
+    "bash": "fraudstream completion bash > ~/.local/share/bash-completion/completions/fraudstream",
+    "zsh": "fraudstream completion zsh > ~/.zfunc/_fraudstream    (with ~/.zfunc in fpath, before compinit)",
+    "fish": "fraudstream completion fish > ~/.config/fish/completions/fraudstream.fish",
+}
+_COMPLETION_HELP = "\n".join(
+    [
+        "Print the script that completes commands and options in a shell.",
+        "",
+        "\b",
+        "Put it where the shell looks, once, and open a new one:",
+        *(f"  {command}" for command in _SHELLS.values()),
+    ]
+)
+
+
+@main.command(help=_COMPLETION_HELP)
+@click.argument("shell", type=click.Choice([*_SHELLS]))
+def completion(shell: str) -> None:
+    """Print a shell's completion script."""
+    found = get_completion_class(shell)
+    assert found is not None  # click has every one of these
+    click.echo(found(main, {}, "fraudstream", "_FRAUDSTREAM_COMPLETE").source())
 
 
 @main.group()

@@ -3,6 +3,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -54,6 +55,32 @@ def test_every_command_explains_itself(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 5
+
+
+def test_help_lists_every_command_once_and_whole() -> None:
+    output = run("--help").output
+    assert "..." not in output.replace("FRAUD_...", "").replace("[ARGS]...", "")
+    names = main.list_commands(click.Context(main))
+    for name in names:
+        assert len(re.findall(rf"^  {name} ", output, re.MULTILINE)) == 1, name
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell: str) -> None:
+    result = run("completion", shell)
+    assert result.exit_code == 0
+    assert f"_FRAUDSTREAM_COMPLETE={shell}_complete" in result.output
+
+
+def test_completion_offers_commands_and_their_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the script asks for at each press of the key, as zsh does."""
+    monkeypatch.setenv("COMP_WORDS", "fraudstream work")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    words = CliRunner(env={"_FRAUDSTREAM_COMPLETE": "bash_complete"})
+    assert words.invoke(main, prog_name="fraudstream").output == "plain,worker\n"
+    monkeypatch.setenv("COMP_WORDS", "fraudstream worker --ro")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert words.invoke(main, prog_name="fraudstream").output == "plain,--role\n"
 
 
 def test_every_setting_is_listed() -> None:
