@@ -22,7 +22,8 @@ EXPLAINED_RATIO: Final = 2.5
 MAX_AGE_DAYS: Final = 60.0
 RECENT: Final = 8
 """The last labels of a terminal that are remembered one by one."""
-_FULL: Final = 1 << RECENT
+FULL: Final = 1 << RECENT
+"""The leading 1 of so many."""
 
 
 RISK: Final = np.dtype(
@@ -40,7 +41,7 @@ RISK: Final = np.dtype(
 )
 """A record as it lies in memory and, packed, in the store: the fields of :class:`RiskRecord`. Where there is
 none, all are zero."""
-_MOST_OF_A_DAY: Final = 65_535
+MOST_OF_A_DAY: Final = 65_535
 """A day's labels stop here."""
 
 
@@ -71,6 +72,16 @@ assert _STRUCT.size == RISK.itemsize
 
 def pack_risks(records: Iterable[RiskRecord]) -> list[bytes]:
     """Encode records for the store."""
+    return pack_risk_rows(risk_rows(records))
+
+
+def pack_risk_rows(rows: Rows) -> list[bytes]:
+    """Encode rows of `RISK` for the store."""
+    return _PACKING.pack(rows)
+
+
+def risk_rows(records: Iterable[RiskRecord]) -> Rows:
+    """Return records as rows of `RISK`, shape (n,); not to be changed."""
     flat = b"".join(
         _STRUCT.pack(
             one.run_start,
@@ -84,7 +95,7 @@ def pack_risks(records: Iterable[RiskRecord]) -> list[bytes]:
         )
         for one in records
     )
-    return _PACKING.pack(np.frombuffer(flat, RISK))
+    return np.frombuffer(flat, RISK)
 
 
 def unpack_risk_rows(packed: Sequence[bytes]) -> Rows:
@@ -99,7 +110,7 @@ def unpack_risk_rows(packed: Sequence[bytes]) -> Rows:
     whole = (
         (rows["run_start"] >= 0).all()
         and (rows["last_fraud"] >= 0).all()
-        and ((rows["recent"] >= 1) & (rows["recent"] < 2 * _FULL)).all()
+        and ((rows["recent"] >= 1) & (rows["recent"] < 2 * FULL)).all()
         and not rows["unused"].any()
     )
     if not whole:
@@ -109,8 +120,13 @@ def unpack_risk_rows(packed: Sequence[bytes]) -> Rows:
 
 def unpack_risks(packed: Sequence[bytes]) -> list[RiskRecord]:
     """Decode stored records, each for itself; raises as :func:`unpack_risk_rows` does."""
+    return risk_records(unpack_risk_rows(packed))
+
+
+def risk_records(rows: Rows) -> list[RiskRecord]:
+    """Return rows of `RISK` as records."""
     records = []
-    for one in _STRUCT.iter_unpack(unpack_risk_rows(packed).tobytes()):
+    for one in _STRUCT.iter_unpack(rows.tobytes()):
         frauds, labels = list(one[5 : 5 + DAYS]), list(one[5 + DAYS : 5 + 2 * DAYS])
         run_start, last_fraud, day, run, last_ratio = one[:5]
         records.append(RiskRecord(run_start, last_fraud, day, run, last_ratio, frauds, labels, one[-1]))
@@ -237,11 +253,11 @@ def learn_label(
     """
     age = _bucket(record, label_time)
     if age < DAYS:
-        record.labels[age] = min(record.labels[age] + 1, _MOST_OF_A_DAY)
-        record.frauds[age] = min(record.frauds[age] + is_fraud, _MOST_OF_A_DAY)
+        record.labels[age] = min(record.labels[age] + 1, MOST_OF_A_DAY)
+        record.frauds[age] = min(record.frauds[age] + is_fraud, MOST_OF_A_DAY)
     if not (is_fraud and explained):
         recent = record.recent << 1 | is_fraud
-        record.recent = recent if recent < 2 * _FULL else recent & (_FULL - 1) | _FULL
+        record.recent = recent if recent < 2 * FULL else recent & (FULL - 1) | FULL
     if not is_fraud:
         record.run = 0
         return
@@ -264,7 +280,7 @@ def correct_label(record: RiskRecord, *, is_fraud: bool, label_time: int) -> Non
     age = _bucket(record, label_time)
     if age < DAYS:
         frauds = record.frauds[age] + (1 if is_fraud else -1)
-        record.frauds[age] = min(max(frauds, 0), _MOST_OF_A_DAY)
+        record.frauds[age] = min(max(frauds, 0), MOST_OF_A_DAY)
 
 
 def _bucket(record: RiskRecord, label_time: int) -> int:
@@ -283,7 +299,7 @@ def _days(since_ms: int, now_ms: int) -> float:
     return 0.0 if days < 0 else min(days, MAX_AGE_DAYS)
 
 
-_SHARES: Final = np.array([0.0, *((one.bit_count() - 1) / one.bit_length() for one in range(1, 2 * _FULL))])
+_SHARES: Final = np.array([0.0, *((one.bit_count() - 1) / one.bit_length() for one in range(1, 2 * FULL))])
 """What share of the last labels are frauds, by the record's `recent`; the 0 of no record says none."""
 
 

@@ -11,21 +11,17 @@ from stream.drift.detectors import Drift
 from stream.errors import SnapshotError
 from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
-from stream.features.risk import EXPLAINED_RATIO, RiskRecord, correct_label, learn_label
 from stream.models.compiled import CompiledModel
 from stream.models.fitted import FittedModel
 from stream.models.lessons import Lessons, View
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
+from stream.pipeline.risk_book import RiskNote
 from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
 from stream.registry.snapshot import SnapshotInfo
 from stream.registry.swap import Case, Refusal, Swap, SwapPolicy
-
-_RATIO = FEATURE_NAMES.index("amount_ratio")
-_ZSCORE = FEATURE_NAMES.index("amount_zscore")
-_EXPLAINED_ZSCORE = 3.0
 
 
 @dataclass(frozen=True)
@@ -104,9 +100,8 @@ class _Lesson(NamedTuple):
 class Outcome(NamedTuple):
     """What a batch of labels led to, besides what the models learnt."""
 
-    terminals: dict[str, RiskRecord]
-    customers: dict[str, RiskRecord]
-    """Risk records that changed."""
+    notes: list[RiskNote]
+    """Labels that the risk records are to count."""
     verdicts: dict[str, Verdicts]
     joined: int
     duplicates: int
@@ -182,8 +177,6 @@ class Learner:
     def learn_batch(
         self,
         batch: Sequence[Joined],
-        terminals: dict[str, RiskRecord],
-        customers: dict[str, RiskRecord],
         now_ms: int,
         *,
         publishing: bool = True,
@@ -194,8 +187,6 @@ class Learner:
         ----------
         batch
             Labels that found their pending records.
-        terminals, customers
-            Risk records by id, as stored; changed in place, new ones added.
         now_ms
             The present, milliseconds since 1970, for the events' ``recorded_at``.
         publishing
@@ -216,7 +207,7 @@ class Learner:
         A label whose own offset is among the stored verdicts was applied to the risk records before a
         restart: it is learnt, since the models come from an older checkpoint, and not counted again.
         """
-        outcome = Outcome({}, {}, {}, 0, 0, 0, [], [])
+        outcome = Outcome([], {}, 0, 0, 0, [], [])
         duplicates = corrections = 0
         for label, offset, pending, stored in batch:
             # What an earlier label of this very batch said is not in the store yet.
@@ -227,7 +218,6 @@ class Learner:
             self.label_time = max(self.label_time, label.label_time)
             views = _views(label, earlier)
             said = Said(offset, label.is_fraud, label.source == "analyst")
-            row = pending.vector.tolist()
             # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
                 duplicates += 1
@@ -249,7 +239,7 @@ class Learner:
                 self._decide(outcome.events, now_ms)
             if not applied:
                 outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
-                self._note_risk(label, pending, row, bool(earlier), terminals, customers, outcome)
+                outcome.notes.append(RiskNote(label, pending, bool(earlier)))
             if publishing and self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
         self._teach()
@@ -356,38 +346,6 @@ class Learner:
         for contender in self.field.contenders.values():
             contender.model.learn_rows(lessons)
         self._lessons.clear()
-
-    def _note_risk(
-        self,
-        label: Label,
-        pending: Pending,
-        row: list[float],
-        corrects: bool,
-        terminals: dict[str, RiskRecord],
-        customers: dict[str, RiskRecord],
-        outcome: Outcome,
-    ) -> None:
-        ratio = row[_RATIO]
-        explained = ratio >= EXPLAINED_RATIO or row[_ZSCORE] >= _EXPLAINED_ZSCORE
-        for records, changed, name in (
-            (terminals, outcome.terminals, pending.terminal_id),
-            (customers, outcome.customers, pending.customer_id),
-        ):
-            record = records.get(name)
-            if record is None:
-                record = records[name] = RiskRecord()
-            changed[name] = record
-            if corrects:
-                correct_label(record, is_fraud=label.is_fraud, label_time=label.label_time)
-            else:
-                learn_label(
-                    record,
-                    is_fraud=label.is_fraud,
-                    label_time=label.label_time,
-                    event_time=pending.event_time,
-                    ratio=ratio,
-                    explained=explained,
-                )
 
     def _decide(self, events: list[ModelEvent], now_ms: int) -> None:
         decision = self.case.decide(self.window, self.field.champion, self.field.challengers)

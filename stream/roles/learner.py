@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from math import isfinite, nan
 from typing import Literal, NamedTuple
 
@@ -14,7 +13,6 @@ from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
-from stream.features.risk import RiskRecord, pack_risks, unpack_risks
 from stream.pipeline.learning import (
     MOST_VERDICTS,
     Joined,
@@ -27,6 +25,7 @@ from stream.pipeline.learning import (
     unpack_verdicts,
 )
 from stream.pipeline.pending import Pending
+from stream.pipeline.risk_book import RiskBook
 from stream.ports import Emitter, InputLog, LearnerStore, Outgoing, RiskKey, Token
 from stream.records import (
     DeadLetter,
@@ -273,14 +272,14 @@ class LearnerRole:
         first_new = self._state.offset + 1
         loaded = time.perf_counter()
         offer, admitted = self._look_at_offer(now)
-        outcome = self._learn(joined, now)
+        outcome, risks = self._learn(joined, now)
         computed = time.perf_counter()
         if fresh:
             self._state.offset = fresh[-1].offset
         self._state.parked = parked
         # Before the commit: whoever sees the watermark may count on scorers having the models, too.
         self._publish()
-        self._commit(outcome)
+        self._commit(outcome, risks)
         committed = time.perf_counter()
         # Those that were acknowledged have been emitted; one that is given up was parked then, perhaps.
         letters = [letter for letter in decoded.dead_letters if letter.offset >= self.resumption.answered]
@@ -427,16 +426,12 @@ class LearnerRole:
             given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
         return joined, parked[excess:], given_up, places
 
-    def _learn(self, joined: list[Joined], now_ms: int) -> Outcome:
-        keys: list[RiskKey] = [("terminal", name) for name in {one.pending.terminal_id for one in joined}]
-        keys += [("customer", name) for name in {one.pending.customer_id for one in joined}]
-        found = self._waits.redis(self._store.find_risks, keys) if keys else {}
-        terminals: dict[str, RiskRecord] = {}
-        customers: dict[str, RiskRecord] = {}
-        for (kind, name), record in zip(found, unpack_risks([*found.values()]), strict=True):
-            (terminals if kind == "terminal" else customers)[name] = record
+    def _learn(self, joined: list[Joined], now_ms: int) -> tuple[Outcome, dict[RiskKey, bytes]]:
         publishing = now_ms - self._published_ms >= self._policy.snapshot_gap_ms
-        return self.learner.learn_batch(joined, terminals, customers, now_ms, publishing=publishing)
+        outcome = self.learner.learn_batch(joined, now_ms, publishing=publishing)
+        book = RiskBook(outcome.notes)
+        stored = self._waits.redis(self._store.find_risks, book.keys) if book.keys else {}
+        return outcome, book.count(stored)
 
     def _may_publish(self, now_ms: int) -> bool:
         """Tell whether time asks for snapshots: for the first few labels, or for many that were held back."""
@@ -463,11 +458,7 @@ class LearnerRole:
         self._state.offer = revision
         return "admitted", events
 
-    def _commit(self, outcome: Outcome) -> None:
-        keys: list[RiskKey] = [("terminal", name) for name in outcome.terminals]
-        keys += [("customer", name) for name in outcome.customers]
-        records = chain(outcome.terminals.values(), outcome.customers.values())
-        risks = dict(zip(keys, pack_risks(records), strict=True))
+    def _commit(self, outcome: Outcome, risks: Mapping[RiskKey, bytes]) -> None:
         verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}
         self._store_effects(risks, verdicts)
 

@@ -61,10 +61,10 @@ def test_a_learner_that_has_missed_one_label_of_many_has_another_digest() -> Non
     random = np.random.default_rng(1)
     joined = [_joined(number, random) for number in range(300)]
     whole, again, lacking = (Learner(LearningPolicy()) for _ in range(3))
-    whole.learn_batch(joined, {}, {}, 0)
+    whole.learn_batch(joined, 0)
     for one in joined:
-        again.learn_batch([one], {}, {}, 0)
-    lacking.learn_batch([*joined[:150], *joined[151:]], {}, {}, 0)
+        again.learn_batch([one], 0)
+    lacking.learn_batch([*joined[:150], *joined[151:]], 0)
     assert digest(whole) == digest(again)
     assert digest(whole) != digest(lacking)
 

@@ -62,7 +62,7 @@ def _labels_of(said: list[tuple[LabelSource, bool]], recipe: str) -> OnlineModel
     verdicts: tuple[Said, ...] = ()
     for offset, (source, fraud) in enumerate(said):
         label = Label(transaction_id="t", is_fraud=fraud, source=source, label_time=START + offset)
-        outcome = learner.learn_batch([Joined(label, offset, pending(0.5), verdicts)], {}, {}, START)
+        outcome = learner.learn_batch([Joined(label, offset, pending(0.5), verdicts)], START)
         verdicts = outcome.verdicts.get("t", verdicts)
     return learner.field.contenders[f"{recipe}-1"].model  # type: ignore[return-value]
 

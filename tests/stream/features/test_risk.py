@@ -19,12 +19,16 @@ from stream.features.risk import (
     customer_risk,
     customer_risks,
     learn_label,
+    pack_risk_rows,
     pack_risks,
+    risk_records,
+    risk_rows,
     terminal_risk,
     terminal_risks,
     unpack_risk_rows,
     unpack_risks,
 )
+from stream.features.risk_labels import RiskLabels, learn_labels
 from tests.stream.features.naive import JudgedLabel, naive_terminal_risk
 
 START = 19_700 * DAY_MS
@@ -137,6 +141,55 @@ def test_many_are_described_as_one_by_one_to_the_last_bit(some: list[tuple[list[
     assert customer_risks(rows, np.array(now, np.int64)).tolist() == [
         list(customer_risk(record, time)) for record, time in zip(records, now, strict=True)
     ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5) | st.just(0) | st.integers(0, 60), judged, st.booleans()), max_size=90
+    ),
+    st.sampled_from([0, 1, 60]),
+)
+def test_a_batch_counts_as_its_labels_do_one_by_one_to_the_last_bit(
+    some: list[tuple[int, JudgedLabel, bool]], known: int
+) -> None:
+    records = [RiskRecord() for _ in range(61)]
+    for number, record in enumerate(records[:known]):
+        learn(record, number % 9, fraud=number % 3 == 0)
+    rows = risk_rows(records).copy()
+    for place, label, corrects in some:
+        if corrects:
+            correct_label(records[place], is_fraud=label.is_fraud, label_time=label.label_time)
+        else:
+            learn_label(records[place], **label._asdict())
+    learn_labels(
+        rows,
+        np.array([place for place, _, _ in some], np.intp),
+        RiskLabels(
+            np.array([label.is_fraud for _, label, _ in some], bool),
+            np.array([label.label_time for _, label, _ in some], np.int64),
+            np.array([label.event_time for _, label, _ in some], np.int64),
+            np.array([label.ratio for _, label, _ in some], float),
+            np.array([label.explained for _, label, _ in some], bool),
+            np.array([corrects for _, _, corrects in some], bool),
+        ),
+    )
+    assert risk_records(rows) == records
+    assert pack_risk_rows(rows) == pack_risks(records)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_batch_stops_counting_a_days_labels_where_one_by_one_does(count: int) -> None:
+    full = RiskRecord(frauds=[65_535] * 30, labels=[65_535] * 30, day=START // DAY_MS)
+    empty = RiskRecord(day=START // DAY_MS)
+    rows = risk_rows([*[full] * count, *[empty] * count]).copy()
+    at, yes = np.full(2 * count, START), np.ones(2 * count, bool)
+    places = np.arange(2 * count)
+    learn_labels(rows, places, RiskLabels(yes, at, at, np.ones(2 * count), yes, ~yes))
+    assert (rows["labels"][:, 0] == [*[65_535] * count, *[1] * count]).all()
+    assert (rows["frauds"][:, 0] == [*[65_535] * count, *[1] * count]).all()
+    for _ in range(2):
+        learn_labels(rows, places, RiskLabels(~yes, at, at, np.ones(2 * count), yes, yes))
+    assert (rows["frauds"][:, 0] == [*[65_533] * count, *[0] * count]).all()
 
 
 def test_a_row_of_zeros_says_what_no_record_says() -> None:

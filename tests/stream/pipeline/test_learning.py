@@ -9,7 +9,7 @@ from stream.clock import DAY_MS
 from stream.drift.detectors import DetectorPolicy
 from stream.errors import SettingsError
 from stream.features.catalogue import FEATURE_NAMES, SCHEMA
-from stream.features.risk import RiskRecord
+from stream.features.risk import RiskRecord, unpack_risks
 from stream.pipeline.learning import (
     Joined,
     Learner,
@@ -20,6 +20,8 @@ from stream.pipeline.learning import (
     unpack_verdicts,
 )
 from stream.pipeline.pending import LAYOUT, Pending
+from stream.pipeline.risk_book import RiskBook
+from stream.ports import RiskKey
 from stream.records import Label, ModelEvent, encode
 from stream.registry.gate import GatePolicy
 from stream.registry.swap import SwapPolicy
@@ -74,7 +76,16 @@ def joined(
 
 
 def learn(learner: Learner, *batch: Joined) -> Outcome:
-    return learner.learn_batch(batch, {}, {}, NOW)
+    return learner.learn_batch(batch, NOW)
+
+
+def risks(*outcomes: Outcome) -> dict[RiskKey, RiskRecord]:
+    """Return the risk records that outcomes lead to, one after the other."""
+    stored: dict[RiskKey, bytes] = {}
+    for outcome in outcomes:
+        book = RiskBook(outcome.notes)
+        stored |= book.count({key: stored[key] for key in book.keys if key in stored})
+    return dict(zip(stored, unpack_risks([*stored.values()]), strict=True))
 
 
 def stream(learner: Learner, labels: int, good: str, bad: str, *, start: int = 0) -> list[Outcome]:
@@ -103,7 +114,8 @@ def test_a_label_is_judged_learnt_and_counted() -> None:
     learner = Learner(POLICY)
     outcome = learn(learner, joined(5, fraud=True))
     assert outcome.verdicts == {"t5": (Said(5, True),)}
-    assert outcome.terminals["m1"].frauds[0] == outcome.customers["c1"].frauds[0] == 1
+    known = risks(outcome)
+    assert known["terminal", "m1"].frauds[0] == known["customer", "c1"].frauds[0] == 1
     assert learner.offset == 5
     assert learner.learned == 1
     assert learner.quality()["logistic-1"].frauds == 1
@@ -116,21 +128,18 @@ def test_a_repeated_verdict_is_only_counted() -> None:
     outcome = learn(learner, joined(6, fraud=True, name="x", said=(Said(5, True),)))
     assert outcome.duplicates == 1
     assert not outcome.verdicts
-    assert not outcome.terminals
+    assert not outcome.notes
     assert learner.learned == 1
 
 
 def test_a_second_opinion_corrects_evaluation_and_risk_and_is_learnt_once_more() -> None:
     learner = Learner(POLICY)
-    terminals: dict[str, RiskRecord] = {}
-    learner.learn_batch([joined(5, fraud=False, name="x")], terminals, {}, NOW)
-    outcome = learner.learn_batch(
-        [joined(9, fraud=True, name="x", said=(Said(5, False),))], terminals, {}, NOW
-    )
+    first = learn(learner, joined(5, fraud=False, name="x"))
+    outcome = learn(learner, joined(9, fraud=True, name="x", said=(Said(5, False),)))
     assert outcome.corrections == 1
     assert outcome.verdicts["x"] == (Said(5, False), Said(9, True))
-    assert outcome.terminals["m1"].frauds[0] == 1
-    assert outcome.terminals["m1"].labels[0] == 1
+    for record in risks(first, outcome).values():
+        assert (record.frauds[0], record.labels[0]) == (1, 1)
     assert learner.quality()["logistic-1"].frauds == 1
     assert learner.quality()["logistic-1"].labels == 1
     assert learner.learned == 2
@@ -158,7 +167,7 @@ def test_a_label_read_again_after_a_restart_is_learnt_and_not_counted_again() ->
     outcome = learn(learner, joined(5, fraud=True, said=(Said(5, True),)))
     assert learner.learned == 1
     assert not outcome.verdicts
-    assert not outcome.terminals
+    assert not outcome.notes
 
 
 def test_a_replay_of_an_old_label_is_not_confused_by_the_correction_that_followed() -> None:
@@ -174,9 +183,9 @@ def test_a_replay_of_an_old_label_is_not_confused_by_the_correction_that_followe
 
 def test_a_fraud_that_its_amount_explains_says_nothing_of_the_terminal() -> None:
     outcome = learn(Learner(POLICY), joined(1, fraud=True, ratio=5.0))
-    assert outcome.terminals["m1"].run == 0
+    assert risks(outcome)["terminal", "m1"].run == 0
     outcome = learn(Learner(POLICY), joined(1, fraud=True, ratio=1.0))
-    assert outcome.terminals["m1"].run == 1
+    assert risks(outcome)["terminal", "m1"].run == 1
 
 
 def test_snapshots_come_at_the_start_and_after_so_many_labels() -> None:
