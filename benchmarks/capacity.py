@@ -13,7 +13,6 @@ import threading
 import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, cast
@@ -172,12 +171,7 @@ def _measure(url: str, transactions: int, customers: int, seed: int) -> dict[str
 def _fill(settings: Settings, transactions: Sequence[Transaction], frauds: Sequence[bool]) -> None:
     """Score all of them, and label the first half."""
     waits = Waits.alike(Patience(threading.Event(), lambda _: None))
-    store = RedisStore(
-        settings.redis,
-        namespace=settings.namespace,
-        pending_ttl=timedelta(days=settings.pending_days),
-        state_ttl=timedelta(days=settings.state_days),
-    )
+    store = RedisStore.of(settings)
     topics, emitter = TopicNames(), InMemoryEmitter()
     learner = LearnerRole(store, emitter, topics, wall_clock, LearnerPolicy.of(settings), None, waits)
     scorer = ScorerRole(store, emitter, topics, wall_clock, ScorerPolicy.of(settings), None, waits)

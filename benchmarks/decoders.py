@@ -14,6 +14,7 @@ import numpy as np
 
 from consumers.decoder import Decoder
 from consumers.redrive import Filed, Redrive
+from stream.adapters.kafka_access import KafkaAccess
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.features.cohort import observe_all
@@ -105,7 +106,7 @@ def feed_outputs(data: bytes) -> None:
 
 def feed_redrive(data: bytes) -> None:
     """Read a dead letter, and find the key under which its original goes back."""
-    redrive = Redrive("broker:1", "group", "dead-letters", ["transactions"], rekey=True)
+    redrive = Redrive(KafkaAccess("broker:1"), "group", "dead-letters", ["transactions"], rekey=True)
     place = Record("dead-letters", 0, 1, NOW, b"c1", data)
     letter = Decoder(DeadLetter)(place)
     original = dead_letter(place, DeadLetterReason.MISKEYED, "", NOW)

@@ -16,6 +16,7 @@ from typing import Final
 
 from benchmarks.trained import keyed, label_of, simulator
 from producers.publisher import Publisher
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.records import encode
 
@@ -50,8 +51,8 @@ def main() -> None:
     ]
     topics = TopicNames(f"{args.name}.")
     with (
-        Publisher(args.broker, linger_ms=_LINGER_MS) as publisher,
-        Publisher(args.broker, linger_ms=_LABELS_LINGER_MS) as labels,
+        Publisher(KafkaAccess(args.broker), linger_ms=_LINGER_MS) as publisher,
+        Publisher(KafkaAccess(args.broker), linger_ms=_LABELS_LINGER_MS) as labels,
     ):
         for one in (publisher, labels):
             one.partitions(topics.transactions)  # connects

@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
 from benchmarks.baselines.place import Place
 from benchmarks.capacity import used_memory
 from producers.publisher import Publisher
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.offsets import offset_range
 from stream.adapters.topics import TopicNames, create_topics, topic_specs
 from stream.settings import Settings
@@ -122,7 +123,7 @@ class Site:
 
     def publish(self, topic: str, records: Iterable[Keyed]) -> None:
         """Put records on a topic, and return once the broker has them."""
-        with Publisher(self.kafka.bootstrap, queue_records=_QUEUE_RECORDS) as publisher:
+        with Publisher(KafkaAccess(self.kafka.bootstrap), queue_records=_QUEUE_RECORDS) as publisher:
             for key, value in records:
                 publisher.publish(topic, key, value)
 

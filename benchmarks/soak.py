@@ -27,6 +27,7 @@ from benchmarks.provenance import provenance, write
 from benchmarks.site import resident_bytes
 from producers.publisher import Publisher
 from producers.simulator import Simulator
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import create_topics
 from stream.clock import DAY_MS
 from stream.records import Label, encode
@@ -96,7 +97,7 @@ class Load:
 
     def _run(self) -> None:
         try:
-            with Publisher(self._pipeline.settings.broker) as publisher:
+            with Publisher(KafkaAccess.of(self._pipeline.settings)) as publisher:
                 self._publish(publisher)
         except BaseException as error:  # noqa: BLE001 - the main thread looks, and ends
             self.failure = error

@@ -18,6 +18,7 @@ from consumers.stopping import Stop
 from consumers.subscription import Subscription
 from consumers.webhook import WebhookSink
 from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.durations import in_milliseconds
@@ -53,7 +54,8 @@ def alerts(
     if not quiet:
         sinks.append(ConsoleSink(Console()))
     topics = [TopicNames.of(settings).alerts]
-    with Stop() as stop, Subscription(settings.broker, group_of(settings, "alerts"), topics) as subscription:
+    access = KafkaAccess.of(settings)
+    with Stop() as stop, Subscription(access, group_of(settings, "alerts"), topics) as subscription:
         delivery = AlertDelivery(subscription, sinks)
         try:
             delivery.run(stop, idle_seconds=until_idle)
@@ -84,10 +86,11 @@ def archive(
     """
     settings = load_settings(**where)
     names = TopicNames.of(settings)
+    access = KafkaAccess.of(settings)
     filing = Archive(
         folder,
         lambda **callbacks: Subscription(
-            settings.broker, group_of(settings, "archive"), [names.scores, names.labels], **callbacks
+            access, group_of(settings, "archive"), [names.scores, names.labels], **callbacks
         ),
         scores=names.scores,
         labels=names.labels,
@@ -120,15 +123,16 @@ def redrive(
     settings = load_settings(**where)
     names = TopicNames.of(settings)
     group = group_of(settings, "redrive")
+    access = KafkaAccess.of(settings)
     if list_only:
-        counts = count_by_reason(settings.broker, group, names.dead_letters)
+        counts = count_by_reason(access, group, names.dead_letters)
         for reason, count in counts.most_common():
             click.echo(f"{count:>9} {reason.value}")
         if not counts:
             click.echo("no dead letters")
         return
     driving = Redrive(
-        settings.broker,
+        access,
         group,
         names.dead_letters,
         [names.transactions, names.labels],
@@ -165,12 +169,13 @@ def settle(after: timedelta, until_idle: bool, **where: Any) -> None:
     settings = load_settings(**where)
     names = TopicNames.of(settings)
     group = group_of(settings, "settle")
-    emitter = KafkaEmitter(settings.broker, client_id="fraudstream-settle")
+    access = KafkaAccess.of(settings)
+    emitter = KafkaEmitter(access, client_id="fraudstream-settle")
     try:
         with (
             Stop() as stop,
-            PartitionLog(settings.broker, group, names.scores) as scores,
-            PartitionLog(settings.broker, group, names.labels) as labels,
+            PartitionLog(access, group, names.scores) as scores,
+            PartitionLog(access, group, names.labels) as labels,
         ):
             settlement = Settlement(scores, labels, emitter, names.labels, in_milliseconds(after))
             settlement.run(stop, until_idle=until_idle)

@@ -7,6 +7,7 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumers.subscription import commit, consumer_config, records_of
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.offsets import offset_range
 from stream.errors import InfrastructureError, TopicError
 from stream.records import Record
@@ -23,18 +24,18 @@ class PartitionLog:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     group
         Under which name offsets are committed.
     topic
         What to read.
     """
 
-    def __init__(self, broker: str, group: str, topic: str) -> None:
-        self._broker = broker
+    def __init__(self, access: KafkaAccess, group: str, topic: str) -> None:
+        self._access = access
         self.topic = topic
-        self._consumer = Consumer(consumer_config(broker, group))
+        self._consumer = Consumer(consumer_config(access, group))
         self.partitions: list[int] = self._find_partitions()
         self.positions: dict[int, int] = {}
         """The next offset to read, by partition; empty before :meth:`start`."""
@@ -72,11 +73,11 @@ class PartitionLog:
         """
         stalled = 0
         while any(self.positions[partition] < end for partition, end in ends.items()):
-            records = records_of(self._consumer.consume(1_000, _POLL_SECONDS), self._broker)
+            records = records_of(self._consumer.consume(1_000, _POLL_SECONDS), self._access)
             stalled = 0 if records else stalled + 1
             if stalled > _STALLED_POLLS:
                 raise InfrastructureError(
-                    f"{self.topic!r} at {self._broker} should have records up to {dict(ends)}, but none come"
+                    f"{self.topic!r} at {self._access} should have records up to {dict(ends)}, but none come"
                 )
             for record in records:
                 self.positions[record.partition] = record.offset + 1
@@ -84,7 +85,7 @@ class PartitionLog:
 
     def poll(self, size: int, wait_seconds: float) -> list[Record]:
         """Return up to `size` records from the positions on, none when none came within `wait_seconds`."""
-        records = records_of(self._consumer.consume(size, wait_seconds), self._broker)
+        records = records_of(self._consumer.consume(size, wait_seconds), self._access)
         for record in records:
             self.positions[record.partition] = record.offset + 1
         return records
@@ -93,7 +94,7 @@ class PartitionLog:
         """Commit `offsets`, by partition."""
         places = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
         if places:
-            commit(self._consumer, places, self._broker)
+            commit(self._consumer, places, self._access)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -108,13 +109,13 @@ class PartitionLog:
         self.close()
 
     def _find_partitions(self) -> list[int]:
-        try:
-            metadata = self._consumer.list_topics(timeout=_TIMEOUT_SECONDS).topics.get(self.topic)
-        except KafkaException as error:
-            raise self._away(error) from error
+        topics = self._access.metadata(
+            self._consumer, timeout_seconds=_TIMEOUT_SECONDS, remedy="start it, or set FRAUD_BROKER"
+        ).topics
+        metadata = topics.get(self.topic)
         if metadata is None or metadata.error is not None:
             raise TopicError(
-                f"topic {self.topic!r} is missing at {self._broker}; run `fraudstream topics create`, and"
+                f"topic {self.topic!r} is missing at {self._access}; run `fraudstream topics create`, and"
                 " look at FRAUD_TOPIC_PREFIX"
             )
         return sorted(metadata.partitions)
@@ -131,7 +132,6 @@ class PartitionLog:
             raise self._away(error) from error
 
     def _away(self, error: KafkaException) -> InfrastructureError:
-        return InfrastructureError(
-            f"no Kafka broker answered at {self._broker} within {_TIMEOUT_SECONDS:g} s"
-            f" ({error.args[0].str()}); start it, or set FRAUD_BROKER"
-        )
+        self._consumer.poll(0)  # what a broker said before it hung up may wait there to be told
+        what = f"no Kafka broker answered at {self._access} within {_TIMEOUT_SECONDS:g} s"
+        return self._access.failure(what, error.args[0], "start it, or set FRAUD_BROKER")

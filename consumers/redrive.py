@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from consumers.decoder import Decoder
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
+from stream.adapters.kafka_access import KafkaAccess
 from stream.errors import InfrastructureError
 from stream.records import UNREADABLE, DeadLetter, DeadLetterReason, Record
 
@@ -38,9 +39,9 @@ class _CustomerOnly(msgspec.Struct):
     customer_id: str
 
 
-def count_by_reason(broker: str, group: str, dead_letters: str) -> Counter[DeadLetterReason]:
+def count_by_reason(access: KafkaAccess, group: str, dead_letters: str) -> Counter[DeadLetterReason]:
     """Count the dead letters that lie on the topic, redriven or not."""
-    with PartitionLog(broker, group, dead_letters) as log:
+    with PartitionLog(access, group, dead_letters) as log:
         log.start({})
         return Counter(filed.letter.reason for filed in _letters(log, Decoder(DeadLetter)))
 
@@ -53,8 +54,8 @@ class Redrive:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     group
         First part of the consumer groups' names.
     dead_letters
@@ -70,7 +71,7 @@ class Redrive:
 
     def __init__(
         self,
-        broker: str,
+        access: KafkaAccess,
         group: str,
         dead_letters: str,
         origins: Iterable[str],
@@ -78,7 +79,7 @@ class Redrive:
         reasons: Iterable[DeadLetterReason] = tuple(DeadLetterReason),
         rekey: bool = False,
     ) -> None:
-        self._broker = broker
+        self._access = access
         self._group = group
         self._dead_letters = dead_letters
         self._origins = frozenset(origins)
@@ -123,7 +124,7 @@ class Redrive:
         with ExitStack() as stack:
             logs = {
                 reason: stack.enter_context(
-                    PartitionLog(self._broker, f"{self._group}-{reason.value}", self._dead_letters)
+                    PartitionLog(self._access, f"{self._group}-{reason.value}", self._dead_letters)
                 )
                 for reason in self._reasons
             }
@@ -135,7 +136,7 @@ class Redrive:
                     for partition in reader.partitions
                 }
             )
-            producer = Producer(_producer_config(self._broker))
+            producer = Producer(_producer_config(self._access))
             todo = (
                 filed
                 for filed in _letters(reader, self._decoder)
@@ -172,7 +173,7 @@ class Redrive:
         left = producer.flush(_TIMEOUT_SECONDS + 5)
         if self._failures or left:
             raise InfrastructureError(
-                f"{len(self._failures) + left} originals were not delivered to {self._broker}"
+                f"{len(self._failures) + left} originals were not delivered to {self._access}"
                 f" ({self._failures[0] if self._failures else 'no answer'}); run the same command again"
             )
 
@@ -224,9 +225,8 @@ def _commit(logs: dict[DeadLetterReason, PartitionLog], some: list[Filed]) -> No
         logs[reason].commit(positions)
 
 
-def _producer_config(broker: str) -> dict[str, Any]:
-    return {
-        "bootstrap.servers": broker,
+def _producer_config(access: KafkaAccess) -> dict[str, Any]:
+    return access.client() | {
         "enable.idempotence": True,
         "acks": "all",
         # The original key leads to the original partition.

@@ -8,7 +8,8 @@ from typing import Any, Final, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.stopping import Stop
-from stream.errors import InfrastructureError, TopicError
+from stream.adapters.kafka_access import KafkaAccess
+from stream.errors import TopicError
 from stream.records import Record
 
 _log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ class Subscription:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     group
         The consumer group. Members share the topics' partitions.
     topics
@@ -49,20 +50,20 @@ class Subscription:
 
     def __init__(
         self,
-        broker: str,
+        access: KafkaAccess,
         group: str,
         topics: Sequence[str],
         *,
         on_revoked: Callable[[], None] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
-        self._broker = broker
+        self._access = access
         self._on_revoked = on_revoked
         self._on_lost = on_lost
         self._done: dict[tuple[str, int], int] = {}
         self.joined = False
         """Whether the group has given it its partitions, were it none: until then, silence means nothing."""
-        self._consumer = Consumer(consumer_config(broker, group))
+        self._consumer = Consumer(consumer_config(access, group))
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -70,7 +71,13 @@ class Subscription:
     def batches(self, size: int, stop: Stop, wait_seconds: float = POLL_SECONDS) -> Iterator[list[Record]]:
         """Yield up to `size` records at a time, none when there were none for a while, until told to stop."""
         while not stop.asked:
-            yield records_of(self._consumer.consume(size, wait_seconds), self._broker)
+            messages = self._consumer.consume(size, wait_seconds)
+            refusal = self._access.take_refusal()
+            if refusal is not None and not self.joined:
+                raise refusal
+            if refusal is not None:  # a broker that restarts may break a login off
+                _log.warning("%s; trying again", refusal)
+            yield records_of(messages, self._access)
 
     def done(self, record: Record) -> None:
         """Mark a record, and every earlier one of its partition, as dealt with."""
@@ -93,7 +100,7 @@ class Subscription:
             return True
         offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in self._done.items()]
         self._done.clear()
-        return commit(self._consumer, offsets, self._broker)
+        return commit(self._consumer, offsets, self._access)
 
     def close(self) -> None:
         """Leave the group."""
@@ -124,10 +131,14 @@ class Subscription:
         _log.warning("lost: %s", [(place.topic, place.partition) for place in partitions])
 
 
-def consumer_config(broker: str, group: str) -> dict[str, Any]:
+def consumer_config(access: KafkaAccess, group: str) -> dict[str, Any]:
     """Return librdkafka's settings for a consumer that commits by hand, from the earliest record on."""
-    return {
-        "bootstrap.servers": broker,
+
+    def report(error: KafkaError) -> None:
+        if not access.hear(error):
+            _log.warning("Kafka: %s; trying again", error.str())
+
+    return access.client() | {
         "group.id": group,
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
@@ -138,26 +149,25 @@ def consumer_config(broker: str, group: str) -> dict[str, Any]:
         "max.poll.interval.ms": 86_400_000,
         "session.timeout.ms": 10_000,
         "log_level": 2,
-        "error_cb": _report,
+        "error_cb": report,
     }
 
 
-def commit(consumer: Consumer, offsets: list[TopicPartition], broker: str) -> bool:
+def commit(consumer: Consumer, offsets: list[TopicPartition], access: KafkaAccess) -> bool:
     """Commit `offsets` and wait for the answer; see :meth:`Subscription.commit`."""
     try:
         consumer.commit(offsets=offsets, asynchronous=False)
     except KafkaException as error:
         reason = error.args[0]
         if reason.code() not in _OVERTAKEN:
-            raise InfrastructureError(
-                f"{broker} did not commit offsets: {reason.str()}; what was read since comes again"
-            ) from error
+            what = f"{access} did not commit offsets"
+            raise access.failure(what, reason, "what was read since comes again") from error
         _log.warning("a rebalance overtook a commit, some records come again: %s", reason.str())
         return False
     return True
 
 
-def records_of(messages: Sequence[Message], broker: str) -> list[Record]:
+def records_of(messages: Sequence[Message], access: KafkaAccess) -> list[Record]:
     """Return the records among `messages`.
 
     Raises
@@ -165,7 +175,7 @@ def records_of(messages: Sequence[Message], broker: str) -> list[Record]:
     TopicError
         A topic is missing.
     InfrastructureError
-        The broker refuses to be read. What passes by itself is only logged.
+        The broker refuses to be read, or does not let us in. What passes by itself is only logged.
     """
     records = []
     for message in messages:
@@ -179,18 +189,14 @@ def records_of(messages: Sequence[Message], broker: str) -> list[Record]:
             records.append(record)
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicError(
-                f"{error.str()}; run `fraudstream topics create --broker {broker}`, and look at"
+                f"{error.str()}; run `fraudstream topics create --broker {access}`, and look at"
                 " FRAUD_TOPIC_PREFIX"
             )
         elif error.fatal() or error.code() in {
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         }:
-            raise InfrastructureError(f"{broker} cannot be read from: {error.str()}")
+            raise access.failure(f"{access} cannot be read from", error, "start anew")
         else:
-            _log.warning("%s: %s; trying again", broker, error.str())
+            _log.warning("%s: %s; trying again", access, error.str())
     return records
-
-
-def _report(error: KafkaError) -> None:
-    _log.warning("Kafka: %s; trying again", error.str())

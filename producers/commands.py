@@ -20,6 +20,7 @@ from producers.replay import DEFAULT_LABEL_CADENCE, DEFAULT_LABEL_DELAY, Replay
 from producers.scenarios import SCENARIOS, Scenario
 from producers.simulator import DEFAULT_DAYS, DEFAULT_START, Simulator, as_recorded
 from producers.stopping import StopSignal
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.recorded import RecordedFile
 from stream.adapters.recorded_columns import TimeUnit
 from stream.adapters.redis_store import RedisStore
@@ -236,13 +237,13 @@ def _publish(source: Iterable[Recorded], total: int | None, manner: _Manner) -> 
     with (
         contextlib.ExitStack() as ending,
         StopSignal() as stop,
-        Publisher(settings.broker) as publisher,
+        Publisher(KafkaAccess.of(settings)) as publisher,
         Display(total, manner.summary) as display,
     ):
         hold = None
         if manner.hold:
             hold = Hold(
-                _progress(settings),
+                RedisStore.of(settings),
                 publisher,
                 topics,
                 in_flight=manner.in_flight,
@@ -269,12 +270,3 @@ def _publish(source: Iterable[Recorded], total: int | None, manner: _Manner) -> 
         # After the bar is gone; and also when it fails, for what was published until then.
         ending.callback(lambda: display.conclude(run.summary()))
         run.run()
-
-
-def _progress(settings: Settings) -> RedisStore:
-    return RedisStore(
-        settings.redis,
-        namespace=settings.namespace,
-        pending_ttl=timedelta(days=settings.pending_days),
-        state_ttl=timedelta(days=settings.state_days),
-    )

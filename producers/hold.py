@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from producers.stopping import Stop, StopRequested, never
 from stream.adapters.topics import TopicNames
-from stream.errors import InfrastructureError, TopicError
+from stream.errors import AccessError, InfrastructureError, TopicError
 from stream.ports import Progress
 
 _SHORTEST_PAUSE: Final = 0.002
@@ -183,6 +183,8 @@ class Hold:
         while True:
             try:
                 done, trouble = look(), ""
+            except AccessError:
+                raise  # waiting mends no password
             except InfrastructureError as error:
                 # The store may be restarting: waiting is what we do anyway, and it has its end.
                 trouble = f"; {error}"

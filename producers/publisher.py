@@ -5,6 +5,7 @@ from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.errors import InfrastructureError, TopicError
 
 _SERVE_EVERY: Final = 256
@@ -23,8 +24,8 @@ class Publisher:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     queue_records
         Most records waiting for the broker; :meth:`publish` blocks while there are as many.
     linger_ms
@@ -45,21 +46,20 @@ class Publisher:
 
     def __init__(
         self,
-        broker: str,
+        access: KafkaAccess,
         *,
         queue_records: int = 20_000,
         linger_ms: float = 5.0,
         timeout_seconds: float = 30.0,
         client_id: str = "fraudstream-publisher",
     ) -> None:
-        self._broker = broker
+        self._access = access
         self._timeout_seconds = timeout_seconds
         self._published = 0
         self._since_served = 0
         self._acknowledged: dict[str, dict[int, int]] = {}
         self._failure: tuple[str, KafkaError] | None = None
-        config: dict[str, Any] = {
-            "bootstrap.servers": broker,
+        config: dict[str, Any] = access.client() | {
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",
@@ -102,16 +102,17 @@ class Publisher:
         TopicError
             There is no such topic.
         """
-        try:
-            found = self._producer.list_topics(topic, timeout=min(self._timeout_seconds, 10.0)).topics[topic]
-        except KafkaException as error:
-            raise InfrastructureError(
-                f"no Kafka broker answered at {self._broker}: {error.args[0].str()};"
-                " start it, or name another with --broker or FRAUD_BROKER"
-            ) from error
+        found = self._access.metadata(
+            self._producer,
+            topic,
+            timeout_seconds=min(self._timeout_seconds, 10.0),
+            remedy="start it, or name another with --broker or FRAUD_BROKER",
+        ).topics[topic]
         if found.error is not None:
+            if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise self._access.failure(f"topic {topic!r} cannot be looked at", found.error, "")
             raise TopicError(
-                f"topic {topic!r} at {self._broker}: {found.error.str()}; run `fraudstream topics create`"
+                f"topic {topic!r} at {self._access}: {found.error.str()}; run `fraudstream topics create`"
             )
         return len(found.partitions)
 
@@ -183,7 +184,7 @@ class Publisher:
         self._raise_failure()
         if waiting:
             raise InfrastructureError(
-                f"{waiting} record(s) were not acknowledged by {self._broker} within {limit:g} s;"
+                f"{waiting} record(s) were not acknowledged by {self._access} within {limit:g} s;"
                 " the broker is away or overloaded"
             )
 
@@ -216,6 +217,5 @@ class Publisher:
             raise self._undelivered(topic, reason)
 
     def _undelivered(self, topic: str, reason: KafkaError) -> InfrastructureError:
-        return InfrastructureError(
-            f"a record for topic {topic!r} was not delivered to {self._broker}: {reason.str()}"
-        )
+        what = f"a record for topic {topic!r} was not delivered to {self._access}"
+        return self._access.failure(what, reason, "look at the brokers, and do it again")

@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from click.shell_completion import get_completion_class
@@ -13,7 +13,7 @@ from click.shell_completion import get_completion_class
 from stream import __version__
 from stream.errors import FraudstreamError
 from stream.records import json_schemas
-from stream.settings import Settings, load_settings
+from stream.settings import Party, Settings, load_settings
 
 _EPILOG = "Settings come from the environment, FRAUD_...: `fraudstream settings` lists them."
 
@@ -195,6 +195,22 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None  # click has every one of these
     click.echo(found(main, {}, "fraudstream", "_FRAUDSTREAM_COMPLETE").source())
+
+
+@main.command()
+@click.argument("service", type=click.Choice(["redis", "kafka"]))
+@click.argument("parties", nargs=-1, type=click.Choice([*get_args(Party)]), metavar="[WHO]...")
+def rights(service: str, parties: tuple[Party, ...]) -> None:
+    """Print the rules that allow each worker's role and each command what it needs, and no more.
+
+    For Redis, the lines of an ACL file; for Kafka, calls of kafka-acls.sh. Each user is called as WHO it is
+    for; all of them by default.
+    """
+    from stream.adapters.rights import kafka_acls, redis_acl  # noqa: PLC0415 - it needs Kafka's client
+
+    rules = redis_acl if service == "redis" else kafka_acls
+    for line in rules(load_settings(), parties or get_args(Party)):
+        click.echo(line)
 
 
 @main.group()

@@ -6,6 +6,7 @@
     ├── SettingsError        a setting is missing or wrong; the start stops with its sentence
     ├── TopicError           a topic is missing, or has another shape than asked
     ├── InfrastructureError  Redis or Kafka is away, slow, full or refuses; work waits and tries again
+    │   └── AccessError      it does not let us in, or not do this: a password, certificate or right
     ├── FencedError          another worker has taken over this partition; ours must stop
     ├── StateLostError       Redis has less than it had: it was emptied, or went back in time
     ├── OffsetGapError       records between the last one processed and this one are gone
@@ -32,6 +33,13 @@ class TopicError(FraudstreamError):
 
 class InfrastructureError(FraudstreamError):
     """A service is away, slow, full or refusing. The work that met it is to be tried again."""
+
+
+class AccessError(InfrastructureError):
+    """Redis or Kafka does not let us in, or not do this. A start stops with it; work that met it waits.
+
+    It waits since rights are given, and passwords changed, while workers run.
+    """
 
 
 class FencedError(FraudstreamError):

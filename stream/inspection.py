@@ -1,7 +1,7 @@
 """What is stored of a customer or terminal, in words."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 from stream.adapters.redis_store import RedisStore
@@ -20,12 +20,7 @@ def describe(settings: Settings, kind: Literal["customer", "terminal"], name: st
     InfrastructureError
         Redis does not answer.
     """
-    store = RedisStore(
-        settings.redis,
-        namespace=settings.namespace,
-        pending_ttl=timedelta(days=settings.pending_days),
-        state_ttl=timedelta(days=settings.state_days),
-    )
+    store = RedisStore.of(settings)
     try:
         key: RiskKey = (kind, name)
         lines = []

@@ -3,26 +3,24 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from stream.errors import SettingsError
+from stream.secret_files import is_secret
+from stream.transport import TransportSettings, part_login
 
 Role = Literal["score", "learn", "fit", "all"]
+Party = Literal[
+    "score", "learn", "fit", "producer", "alerts", "archive", "cases", "settle", "redrive", "topics"
+]
+"""Who may have a user of its own at Kafka and Redis: the workers' roles, and the commands."""
 Decision = Literal["budget", "cost", "threshold"]
 LostState = Literal["stop", "rebuild", "cold"]
 
 
-class Settings(BaseSettings):
+class Settings(TransportSettings):
     """The settings of every process; read with :func:`load_settings`, which only entry points call."""
 
-    model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True, extra="ignore")
-
-    broker: Annotated[str, Field(description="Kafka bootstrap servers, HOST:PORT, comma-separated.")] = (
-        "localhost:9092"
-    )
-    redis: Annotated[str, Field(description="URL of the Redis that holds features and models.")] = (
-        "redis://localhost:6379/0"
-    )
     namespace: Annotated[
         str,
         Field(pattern="^[a-z0-9_-]{1,32}$", description="First part of every Redis key and consumer group."),
@@ -261,15 +259,6 @@ class Settings(BaseSettings):
         names = (name.strip(" \"'") for name in value.strip("[] ").split(","))
         return [name for name in names if name]
 
-    @field_validator("broker")
-    @classmethod
-    def _has_port(cls, value: str) -> str:
-        for server in value.split(","):
-            _, _, port = server.rpartition(":")
-            if not port.isdigit():
-                raise ValueError(f"{server!r} is not HOST:PORT")
-        return value
-
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment.
@@ -292,6 +281,11 @@ def load_settings(**overrides: Any) -> Settings:
     Traceback (most recent call last):
     stream.errors.SettingsError: FRAUD_PARTITIONS=0: input should be greater than or equal to 1; ...
     """
+    if (url := overrides.get("redis")) and part_login(url)[2] is not None:
+        raise SettingsError(
+            "--redis has a password in it, which everybody on this machine may see; set FRAUD_REDIS_PASSWORD"
+            " or FRAUD_REDIS_PASSWORD_FILE"
+        )
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
@@ -299,7 +293,7 @@ def load_settings(**overrides: Any) -> Settings:
         name = str(first["loc"][0])
         field = Settings.model_fields.get(name)
         help_ = (field.description or "") if field else "no setting has this name"
-        value = "***" if field and "SecretStr" in str(field.annotation) else first["input"]
+        value = "***" if field is None or is_secret(field) else first["input"]
         raise SettingsError(
             f"FRAUD_{name.upper()}={value}: {_lower(first['msg'])}; {_lower(help_)}"
         ) from None

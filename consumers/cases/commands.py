@@ -6,6 +6,7 @@ import click
 
 from consumers.options import connected, group_of, until_idle_option
 from consumers.stopping import Stop
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.errors import SettingsError
@@ -31,12 +32,13 @@ def cases(until_idle: float | None, **where: Any) -> None:
     settings = load_settings(**where)
     names = TopicNames.of(settings)
     group = group_of(settings, "cases")
+    access = KafkaAccess.of(settings)
     conninfo = conninfo_of(settings, "cases")
     with (
         Stop() as stop,
-        PartitionLog(settings.broker, group, names.scores) as scores,
-        PartitionLog(settings.broker, group, names.alerts) as alerts,
-        PartitionLog(settings.broker, group, names.labels) as labels,
+        PartitionLog(access, group, names.scores) as scores,
+        PartitionLog(access, group, names.alerts) as alerts,
+        PartitionLog(access, group, names.labels) as labels,
     ):
         filing = Filing(
             lambda: CaseStore(conninfo),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import DEAD_LETTER_BYTES
 from stream.errors import InfrastructureError
 from stream.ports import Outgoing
@@ -23,18 +24,20 @@ class KafkaEmitter:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     timeout_seconds
         How long a record may wait for its acknowledgement before it counts as undelivered.
     client_id
         What the broker's logs call this producer.
     """
 
-    def __init__(self, broker: str, *, timeout_seconds: float = 30.0, client_id: str = "fraudstream") -> None:
+    def __init__(
+        self, access: KafkaAccess, *, timeout_seconds: float = 30.0, client_id: str = "fraudstream"
+    ) -> None:
+        self._access = access
         self._timeout_seconds = timeout_seconds
-        self._config: dict[str, Any] = {
-            "bootstrap.servers": broker,
+        self._config: dict[str, Any] = access.client() | {
             "client.id": client_id,
             "enable.idempotence": True,
             "acks": "all",
@@ -78,7 +81,7 @@ class KafkaEmitter:
             topic, reason = self._failures[0]
             if reason.fatal():
                 self._producer = None  # an idempotent producer that lost count refuses all further work
-            raise self._undelivered(topic, reason.str())
+            raise self._undelivered(topic, reason)
         if unacknowledged:
             self._producer = None
             raise InfrastructureError(
@@ -100,7 +103,7 @@ class KafkaEmitter:
             except BufferError:
                 # The queue is full: let deliveries make room.
                 if time.monotonic() > deadline:
-                    raise self._undelivered(topic, "the producer's queue stayed full") from None
+                    raise self._undelivered(topic, KafkaError(KafkaError._QUEUE_FULL)) from None  # noqa: SLF001
                 producer.poll(0.1)
             except KafkaException as error:
                 self._failures.append((topic, error.args[0]))
@@ -111,7 +114,6 @@ class KafkaEmitter:
     def _report(self, error: KafkaError, message: Message) -> None:
         self._failures.append((message.topic() or "", error))
 
-    def _undelivered(self, topic: str, reason: str) -> InfrastructureError:
-        return InfrastructureError(
-            f"a record for topic {topic!r} was not delivered to {self._config['bootstrap.servers']}: {reason}"
-        )
+    def _undelivered(self, topic: str, reason: KafkaError) -> InfrastructureError:
+        what = f"a record for topic {topic!r} was not delivered to {self._access}"
+        return self._access.failure(what, reason, "this is tried again, look at the brokers")

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.offsets import offset_range
 from stream.errors import InfrastructureError
 
@@ -15,8 +16,8 @@ class KafkaInputLog:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     group
         The consumer group.
     topic
@@ -25,11 +26,11 @@ class KafkaInputLog:
         Longest wait for an answer.
     """
 
-    def __init__(self, broker: str, group: str, topic: str, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, access: KafkaAccess, group: str, topic: str, *, timeout_seconds: float = 10.0) -> None:
+        self._access = access
         self._topic: Final = topic
         self._timeout_seconds = timeout_seconds
-        self._config: dict[str, Any] = {
-            "bootstrap.servers": broker,
+        self._config: dict[str, Any] = access.client() | {
             "group.id": group,
             "enable.auto.commit": False,
             # What goes wrong is raised; librdkafka's own lines would repeat it on stderr.
@@ -68,7 +69,6 @@ class KafkaInputLog:
         return self._consumer
 
     def _away(self, partition: int, error: KafkaException) -> InfrastructureError:
-        return InfrastructureError(
-            f"asking for the offsets of {self._topic}/{partition} failed: {error.args[0].str()}; this is"
-            " tried again, look at the brokers"
-        )
+        self._connected().poll(0)  # what a broker said before it hung up may wait there to be told
+        what = f"asking for the offsets of {self._topic}/{partition} failed"
+        return self._access.failure(what, error.args[0], "this is tried again, look at the brokers")

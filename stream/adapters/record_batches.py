@@ -33,6 +33,7 @@ from faust.types import TP, ConsumerMessage, EventT
 from yarl import URL
 
 from stream.adapters.intake import Intake
+from stream.adapters.kafka_access import KafkaAccess
 from stream.records import Record
 
 BUFFERED_BATCHES: Final = 4
@@ -315,7 +316,7 @@ class _RecordSchema(faust.Schema):  # type: ignore[misc]  # Faust has no types
 def record_batch_app(
     app_id: str,
     *,
-    broker: str,
+    access: KafkaAccess,
     batch_records: int = 500,
     session_timeout_seconds: float = 10.0,
     commit_interval_seconds: float = 1.0,
@@ -327,8 +328,8 @@ def record_batch_app(
     ----------
     app_id
         Its consumer group.
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     batch_records
         Most records in a batch.
     session_timeout_seconds
@@ -339,10 +340,11 @@ def record_batch_app(
         Where to read an assigned partition from, asked at the end of each rebalance; by default from the
         committed offset, or from the earliest record when there is none.
     """
-    servers = [URL(f"kafka://{server.strip()}") for server in broker.split(",")]
+    servers = [URL(f"kafka://{server.strip()}") for server in access.servers.split(",")]
     app = faust.App(
         app_id,
         broker=servers,
+        broker_credentials=_credentials(access),
         broker_max_poll_records=batch_records,
         broker_session_timeout=session_timeout_seconds,
         broker_heartbeat_interval=session_timeout_seconds / 3,
@@ -363,6 +365,18 @@ def record_batch_app(
     )
     app.transport = RecordBatchTransport(servers, app, start_offset=start_offset)
     return app
+
+
+def _credentials(access: KafkaAccess) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """Say who we are in Faust's words, which hands it on to aiokafka."""
+    if access.login is not None:
+        return faust.SASLCredentials(
+            mechanism=access.login.mechanism,
+            username=access.login.user,
+            password=access.login.password.get_secret_value(),
+            ssl_context=access.ssl_context,
+        )
+    return faust.SSLCredentials(access.ssl_context) if access.ssl_context is not None else None
 
 
 def batch_topic(app: faust.App, name: str) -> Any:

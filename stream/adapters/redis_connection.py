@@ -1,19 +1,23 @@
 """A connection to one Redis: pooled, with time limits, and with one kind of error."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import redis
+from pydantic import SecretStr
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from stream.errors import InfrastructureError, SettingsError
+from stream.adapters.tls import client_context
+from stream.errors import AccessError, InfrastructureError, SettingsError
+from stream.transport import REDIS_URL, TransportSettings
 
 
 class RedisConnection:
@@ -25,20 +29,24 @@ class RedisConnection:
         ``redis://``, ``rediss://`` (TLS) or ``unix://``, as redis-py reads it.
     timeout_seconds
         Longest wait for a connection, for a request to be sent and for each piece of its answer.
+    access
+        Who logs in, and what is trusted and shown where `url` is ``rediss://``.
 
     Raises
     ------
     SettingsError
-        `url` is not one.
+        `url` is not one, or a file cannot be read.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float, access: "RedisAccess | None" = None) -> None:
         self.place: Final = _without_secrets(url)
         """The URL without user, password and options: fit for a log."""
         self._timeout_seconds = timeout_seconds
+        access = access or RedisAccess()
         try:
             self._client: redis.Redis = redis.Redis.from_url(
                 url,
+                **access.options(url),
                 socket_timeout=timeout_seconds,
                 socket_connect_timeout=timeout_seconds,
                 **({} if url.startswith("unix:") else {"socket_keepalive": True}),
@@ -54,6 +62,17 @@ class RedisConnection:
                 f"FRAUD_REDIS={self.place}: not a Redis URL; write redis://[USER:PASSWORD@]HOST:PORT/NUMBER,"
                 " with reserved characters of the password percent-encoded"
             ) from None
+
+    @classmethod
+    def of(cls, settings: TransportSettings, *, timeout_seconds: float) -> "RedisConnection":
+        """Return a connection to the Redis that `settings` name.
+
+        Raises
+        ------
+        SettingsError
+            It is none, or a file that they name cannot be read.
+        """
+        return cls(settings.redis, timeout_seconds=timeout_seconds, access=RedisAccess.of(settings))
 
     @contextmanager
     def doing(self, what: str) -> Iterator[redis.Redis]:
@@ -72,9 +91,32 @@ class RedisConnection:
         try:
             yield self._client
         except (exceptions.RedisError, OSError) as error:
-            raise InfrastructureError(
-                f"{what} failed: Redis at {self.place} {self._complaint(error)}"
-            ) from error
+            kind, complaint = self._complaint(error)
+            raise kind(f"{what} failed: Redis at {self.place} {complaint}") from error
+
+    def rehearse(self, what: str, calls: Iterable[tuple[str, ...]]) -> list[str]:
+        """Return what of `calls` Redis would not allow our user, in its own words; nothing is done.
+
+        They are put into a transaction, where Redis refuses at once what is not allowed; it is discarded.
+
+        Raises
+        ------
+        InfrastructureError
+            Redis is away, slow or refusing, or allows no transactions.
+        """
+        refused = []
+        with self.doing(what) as client, client.client() as single:  # type: ignore[no-untyped-call]
+            single.execute_command("MULTI")
+            connection = single.connection
+            assert connection is not None
+            for call in calls:
+                connection.send_command(*call)
+                try:
+                    connection.read_response()
+                except exceptions.NoPermissionError as error:
+                    refused.append(f"{call[0]} {call[1] if len(call) > 1 else ''}: {error}")
+            single.execute_command("DISCARD")
+        return refused
 
     def run(self, script: Script, what: str, keys: Sequence[str], args: Sequence[bytes | int | str]) -> Any:
         """Run a script that :meth:`script` returned; one that Redis has forgotten is sent again.
@@ -125,17 +167,59 @@ class RedisConnection:
         """Close every connection."""
         self._client.close()
 
-    def _complaint(self, error: Exception) -> str:
+    def _complaint(self, error: Exception) -> tuple[type[InfrastructureError], str]:
         text = str(error)
         if isinstance(error, exceptions.TimeoutError):
-            return (
+            return InfrastructureError, (
                 f"did not answer within {self._timeout_seconds:g} s; this is tried again,"
                 " look at its load, its SLOWLOG and the network"
             )
         for meaning in _MEANINGS:
             if isinstance(error, meaning.kinds) or any(code in text for code in meaning.codes):
-                return f"{meaning.sentence} ({text})"
-        return f"refused ({text}); this is tried again, look at its log"
+                return meaning.error, f"{meaning.sentence} ({text})"
+        return InfrastructureError, f"refused ({text}); this is tried again, look at its log"
+
+
+class RedisAccess(NamedTuple):
+    """Who logs in at Redis, and what is trusted and shown where the connection is encrypted."""
+
+    user: str | None = None
+    password: SecretStr | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @classmethod
+    def of(cls, settings: TransportSettings) -> "RedisAccess":
+        """Return the access that `settings` ask for."""
+        return cls(
+            settings.redis_user,
+            settings.redis_password,
+            settings.redis_ca,
+            settings.redis_certificate,
+            settings.redis_key,
+        )
+
+    def options(self, url: str) -> dict[str, Any]:
+        """Return redis-py's options for a connection to `url`.
+
+        Raises
+        ------
+        SettingsError
+            A file cannot be read, or is not what it should be.
+        """
+        options: dict[str, Any] = {}
+        if self.password is not None:
+            options = {"username": self.user, "password": self.password.get_secret_value()}
+        if url.startswith("rediss:"):
+            # Made only to find now what is wrong with the files: redis-py makes its own for each connection.
+            client_context("REDIS", self.ca, self.certificate, self.key)
+            files = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
+            options |= {name: str(path) for name, path in files.items() if path is not None}
+            # Said, since not every version of redis-py does so by itself.
+            options |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+            options |= {"ssl_min_version": ssl.TLSVersion.TLSv1_2}
+        return options
 
 
 _TRIES: Final = 3
@@ -148,6 +232,7 @@ class _Meaning(NamedTuple):
     """Looked for in the text too: older clients have fewer classes, and Redis 6 wraps what a script met."""
     sentence: str
     """What Redis is or does, and what to do about it."""
+    error: type[InfrastructureError] = InfrastructureError
 
 
 _MEANINGS: Final = (
@@ -167,14 +252,27 @@ _MEANINGS: Final = (
         "is still loading its data; this is tried again until it has",
     ),
     _Meaning(
+        (exceptions.NoPermissionError,),
+        ("NOPERM",),
+        "does not allow our user this; give it the right, see docs/security.md",
+        AccessError,
+    ),
+    _Meaning(
         (
             exceptions.AuthenticationError,
             exceptions.AuthorizationError,
-            exceptions.NoPermissionError,
             exceptions.AuthenticationWrongNumberOfArgsError,
         ),
-        (),
-        "does not let us in; check user and password in FRAUD_REDIS, and what its ACL allows",
+        ("NOAUTH",),
+        "does not let us in; check FRAUD_REDIS_USER and FRAUD_REDIS_PASSWORD",
+        AccessError,
+    ),
+    _Meaning(
+        (ssl.SSLError,),
+        ("SSL: ", "certificate verify failed"),
+        "does not come to terms with us on TLS; check FRAUD_REDIS_CA, and whether its certificate names"
+        " this host",
+        AccessError,
     ),
     _Meaning(
         (exceptions.AskError, exceptions.ClusterError, exceptions.ClusterCrossSlotError),
@@ -193,11 +291,6 @@ _MEANINGS: Final = (
     ),
 )
 
-_URL: Final = re.compile(
-    r"(?P<scheme>rediss?|unix)://(?P<user>[^@/?#]*@)?(?P<place>(\[[0-9a-fA-F:.]+\]|[\w.-]*)(:\d+)?(/[^@?#]*)?)"
-    r"(\?[^@]*)?"
-)
-
 
 def _without_secrets(url: str) -> str:
     """Return a URL without user, password and options.
@@ -214,7 +307,7 @@ def _without_secrets(url: str) -> str:
     >>> _without_secrets("redis://:sec/ret@cache:6379")
     '***'
     """
-    match = _URL.fullmatch(url)
+    match = REDIS_URL.fullmatch(url)
     if match is None:
         return "***"
-    return f"{match['scheme']}://{'***@' if match['user'] else ''}{match['place']}"
+    return f"{match['scheme']}://{'***@' if match['login'] else ''}{match['place']}"

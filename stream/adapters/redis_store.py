@@ -13,13 +13,14 @@ from typing import Any, Final, TypeVar, cast
 from redis.client import Pipeline
 
 from stream.adapters.fencing import behind, elsewhere, fenced
-from stream.adapters.redis_connection import RedisConnection
+from stream.adapters.redis_connection import RedisAccess, RedisConnection
 from stream.adapters.redis_generations import Asked, RedisGenerations
 from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
-from stream.errors import FencedError, InfrastructureError, StateLostError
+from stream.errors import AccessError, FencedError, InfrastructureError, StateLostError
 from stream.ports import Loaded, RiskKey, Tenure, Token
+from stream.settings import Settings
 
 _STAGED_TTL: Final = timedelta(minutes=10)
 """How long an upload may take before what it left behind is forgotten."""
@@ -50,6 +51,8 @@ class RedisStore:
         Longest wait for a connection, for a request to be sent and for each piece of its answer.
     clock
         The present: by it a generation of pending records or verdicts is begun, and removed.
+    access
+        Who logs in, and what is trusted where `url` is ``rediss://``.
 
     Raises
     ------
@@ -73,8 +76,9 @@ class RedisStore:
         state_ttl: timedelta,
         timeout_seconds: float = 5.0,
         clock: Clock = wall_clock,
+        access: RedisAccess | None = None,
     ) -> None:
-        self._redis = RedisConnection(url, timeout_seconds=timeout_seconds)
+        self._redis = RedisConnection(url, timeout_seconds=timeout_seconds, access=access)
         self._namespace = namespace
         self._state_ttl_ms = _milliseconds(state_ttl)
         self._learner = LearnerKeys(namespace)
@@ -89,6 +93,23 @@ class RedisStore:
         self._checkpoint = self._redis.script("checkpoint.lua")
         self._offer = self._redis.script("offer.lua")
 
+    @classmethod
+    def of(cls, settings: Settings) -> "RedisStore":
+        """Return the store that `settings` ask for.
+
+        Raises
+        ------
+        SettingsError
+            Its URL is none, or a file that they name cannot be read.
+        """
+        return cls(
+            settings.redis,
+            namespace=settings.namespace,
+            pending_ttl=timedelta(days=settings.pending_days),
+            state_ttl=timedelta(days=settings.state_days),
+            access=RedisAccess.of(settings),
+        )
+
     def __repr__(self) -> str:
         return f"RedisStore({self._redis.place!r}, namespace={self._namespace!r})"
 
@@ -102,6 +123,23 @@ class RedisStore:
         """
         with self._redis.doing("checking the feature store") as client:
             client.set(self._ready_key, b"1", px=_milliseconds(_READY_TTL))
+
+    def require_rights(self, calls: Sequence[tuple[str, ...]], remedy: str) -> None:
+        """Return if our user may make all of these calls; none is made.
+
+        Raises
+        ------
+        AccessError
+            Some are refused: how many, the first one, and `remedy`, a clause.
+        InfrastructureError
+            Redis is away, slow or refusing.
+        """
+        refused = self._redis.rehearse("asking for our rights", calls)
+        if refused:
+            raise AccessError(
+                f"our user lacks rights at Redis at {self._redis.place}, for {len(refused)} of {len(calls)}"
+                f" kinds of calls, the first being {refused[0]}; {remedy}"
+            )
 
     def close(self) -> None:
         """Close every connection."""

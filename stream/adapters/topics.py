@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.clock import DAY_MS
 from stream.errors import InfrastructureError, TopicError
 from stream.settings import Settings
@@ -130,8 +131,8 @@ def create_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> list[
     TopicError
         The broker refused: its reason, and the topic.
     """
-    admin = _admin(settings)
-    existing = _partition_counts(admin, settings, timeout_seconds)
+    admin = _Admin(settings, timeout_seconds)
+    existing = admin.partition_counts()
     missing = [spec for spec in topic_specs(settings) if spec.name not in existing]
     if not missing:
         return []
@@ -140,7 +141,7 @@ def create_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> list[
         for spec in missing
     ]
     created = []
-    answers = admin.create_topics(requests, operation_timeout=timeout_seconds)
+    answers = admin.client.create_topics(requests, operation_timeout=timeout_seconds)
     for name, answer in answers.items():
         try:
             answer.result()
@@ -149,7 +150,9 @@ def create_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> list[
             if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else was faster
                 continue
             if reason.retriable() or reason.code() in _AWAY:
-                raise _no_answer(settings, timeout_seconds, reason) from error
+                raise admin.no_answer(reason) from error
+            if reason.code() in _FORBIDDEN:
+                raise admin.access.failure(f"the topic {name!r} was not created", reason, "") from error
             raise TopicError(f"the broker refused to create the topic {name!r}: {reason.str()}") from error
         created.append(name)
     return created
@@ -168,10 +171,10 @@ def check_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> list[s
     InfrastructureError
         No broker answered.
     """
-    admin = _admin(settings)
-    counts = _partition_counts(admin, settings, timeout_seconds)
+    admin = _Admin(settings, timeout_seconds)
+    counts = admin.partition_counts()
     present = [spec for spec in topic_specs(settings) if spec.name in counts]
-    configs = _configs(admin, settings, (spec.name for spec in present), timeout_seconds)
+    configs = admin.configs(spec.name for spec in present)
     problems = _missing_problems(settings, counts)
     for spec in present:
         problems += _shape_problems(spec, counts[spec.name], configs[spec.name], TopicNames.of(settings))
@@ -190,7 +193,7 @@ def require_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> None
     TopicError
         A topic is missing or has another number of partitions: every problem, with its remedy.
     """
-    counts = _partition_counts(_admin(settings), settings, timeout_seconds)
+    counts = _Admin(settings, timeout_seconds).partition_counts()
     names = TopicNames.of(settings)
     problems = _missing_problems(settings, counts)
     for spec in topic_specs(settings):
@@ -200,6 +203,7 @@ def require_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> None
         raise TopicError("; ".join(problems))
 
 
+_REMEDY: Final = "start it, or set FRAUD_BROKER"
 _AWAY: Final = frozenset(
     {
         KafkaError._TRANSPORT,  # noqa: SLF001 - librdkafka's own errors are named so
@@ -207,6 +211,9 @@ _AWAY: Final = frozenset(
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
         KafkaError._RESOLVE,  # noqa: SLF001
     }
+)
+_FORBIDDEN: Final = frozenset(
+    {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
 )
 
 
@@ -224,8 +231,12 @@ def _spec(
 
 
 def _missing_problems(settings: Settings, counts: dict[str, int]) -> list[str]:
+    remedy = "run `fraudstream topics create`"
+    if settings.kafka_security != "plaintext":
+        # What one may not describe does not show.
+        remedy += ", or give our user the right to describe it"
     return [
-        f"topic {spec.name!r} is missing at {settings.broker}; run `fraudstream topics create`"
+        f"topic {spec.name!r} is missing at {settings.broker}; {remedy}"
         for spec in topic_specs(settings)
         if spec.name not in counts
     ]
@@ -267,38 +278,37 @@ def _size_problems(configs: dict[str, dict[str, str]], names: TopicNames) -> lis
     return problems
 
 
-def _admin(settings: Settings) -> AdminClient:
-    # What goes wrong is raised; librdkafka's own log lines would only repeat it on stderr.
-    return AdminClient({"bootstrap.servers": settings.broker, "log_level": 0})
+class _Admin:
+    """What the broker says of topics, or why it does not."""
 
+    def __init__(self, settings: Settings, timeout_seconds: float) -> None:
+        self.access: Final = KafkaAccess.of(settings)
+        # What goes wrong is raised; librdkafka's own log lines would only repeat it on stderr.
+        self.client: Final = AdminClient(self.access.client() | {"log_level": 0})
+        self._timeout_seconds = timeout_seconds
 
-def _partition_counts(admin: AdminClient, settings: Settings, timeout_seconds: float) -> dict[str, int]:
-    try:
-        metadata = admin.list_topics(timeout=timeout_seconds)
-    except KafkaException as error:
-        raise _no_answer(settings, timeout_seconds, error.args[0]) from error
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+    def partition_counts(self) -> dict[str, int]:
+        """Return how many partitions each topic has that we may know of."""
+        metadata = self.access.metadata(self.client, timeout_seconds=self._timeout_seconds, remedy=_REMEDY)
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
+    def configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return the configuration of each topic."""
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        if not resources:
+            return {}
+        configs = {}
+        answers = self.client.describe_configs(resources, request_timeout=self._timeout_seconds)
+        for resource, answer in answers.items():
+            try:
+                entries = answer.result()
+            except KafkaException as error:
+                raise self.no_answer(error.args[0]) from error
+            configs[resource.name] = {name: entry.value for name, entry in entries.items()}
+        return configs
 
-def _configs(
-    admin: AdminClient, settings: Settings, names: Iterable[str], timeout_seconds: float
-) -> dict[str, dict[str, str]]:
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    if not resources:
-        return {}
-    configs = {}
-    answers = admin.describe_configs(resources, request_timeout=timeout_seconds)
-    for resource, answer in answers.items():
-        try:
-            entries = answer.result()
-        except KafkaException as error:
-            raise _no_answer(settings, timeout_seconds, error.args[0]) from error
-        configs[resource.name] = {name: entry.value for name, entry in entries.items()}
-    return configs
-
-
-def _no_answer(settings: Settings, timeout_seconds: float, error: KafkaError) -> InfrastructureError:
-    return InfrastructureError(
-        f"no Kafka broker answered at {settings.broker} within {timeout_seconds:g} s ({error.str()});"
-        " start it, or set FRAUD_BROKER"
-    )
+    def no_answer(self, error: KafkaError) -> InfrastructureError:
+        """Return the error that says why nothing was answered."""
+        self.client.poll(0)  # what a broker said before it hung up may wait there to be told
+        what = f"no Kafka broker answered at {self.access} within {self._timeout_seconds:g} s"
+        return self.access.failure(what, error, _REMEDY)

@@ -9,6 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.demo.child import Child
 from stream.demo.crew import Crew, DemoError
@@ -80,7 +81,7 @@ def run_demo(
         topics = TopicNames.of(services.settings)
         with (
             Crew(services.settings, environment, lambda: interruption.urgent) as crew,
-            Witness(services.settings.broker, topics) as witness,
+            Witness(KafkaAccess.of(services.settings), topics) as witness,
         ):
             run = _Run(options, services, crew, witness, console, interruption)
             run.start()

@@ -8,6 +8,7 @@ from stream.adapters.redis_connection import RedisConnection
 from stream.adapters.topics import create_topics
 from stream.embedded import EmbeddedBroker, EmbeddedRedis
 from stream.settings import Settings
+from stream.transport import TransportSettings
 
 _REDIS_SECONDS: Final = 5.0
 _KEPT_DAYS: Final = 1.0
@@ -61,19 +62,25 @@ def open_services(settings: Settings, name: str) -> Iterator[Services]:
             create_topics(own)
         else:
             embedded = opened.enter_context(EmbeddedBroker(own.partitions, prefix))
-            own = own.model_copy(update={"broker": embedded.bootstrap})
+            own = own.model_copy(update={"broker": embedded.bootstrap} | _unsecured("kafka_"))
             broker = f"embedded broker (librdkafka's mock cluster, in memory) at {embedded.bootstrap}"
         if "redis" in given:
-            redis = f"Redis at {_check_redis(settings.redis)}, keys {name}:*"
+            redis = f"Redis at {_check_redis(settings)}, keys {name}:*"
         else:
             server = opened.enter_context(EmbeddedRedis())
-            own = own.model_copy(update={"redis": server.url})
+            own = own.model_copy(update={"redis": server.url} | _unsecured("redis_"))
             redis = f"embedded Redis ({server.executable}, in memory)"
         yield Services(own, broker, redis, _remains(given, name))
 
 
-def _check_redis(url: str) -> str:
-    connection = RedisConnection(url, timeout_seconds=_REDIS_SECONDS)
+def _unsecured(service: str) -> dict[str, object]:
+    """Return the settings of a service that listens here, for us alone."""
+    fields = TransportSettings.model_fields.items()
+    return {name: field.default for name, field in fields if name.startswith(service)}
+
+
+def _check_redis(settings: Settings) -> str:
+    connection = RedisConnection.of(settings, timeout_seconds=_REDIS_SECONDS)
     try:
         with connection.doing("starting the demo") as client:
             client.ping()

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.offsets import offset_range
 from stream.adapters.topics import TopicNames
 from stream.errors import FraudstreamError, InfrastructureError
@@ -13,6 +14,7 @@ from stream.records import Alert, DeadLetter, ModelEvent
 
 _MOST_AT_ONCE: Final = 2_000
 _TIMEOUT_SECONDS: Final = 10.0
+_REMEDY: Final = "start it, or name another with --broker"
 
 
 class Sighting(NamedTuple):
@@ -28,8 +30,8 @@ class Witness:
 
     Parameters
     ----------
-    broker
-        Bootstrap servers.
+    access
+        How to reach Kafka.
     topics
         The topics' names. They exist.
 
@@ -43,11 +45,10 @@ class Witness:
     Without a consumer group: nothing is committed, nobody is disturbed.
     """
 
-    def __init__(self, broker: str, topics: TopicNames) -> None:
+    def __init__(self, access: KafkaAccess, topics: TopicNames) -> None:
         self._topics = topics
-        self._broker = broker
-        config: dict[str, Any] = {
-            "bootstrap.servers": broker,
+        self._access = access
+        config: dict[str, Any] = access.client() | {
             "group.id": "fraudstream-demo-without-a-group",
             "enable.auto.commit": False,
             "allow.auto.create.topics": False,
@@ -85,7 +86,7 @@ class Witness:
             if error is not None:
                 if error.retriable() or error.code() == KafkaError._TRANSPORT:  # noqa: SLF001
                     continue  # the consumer goes on by itself
-                raise InfrastructureError(f"the broker at {self._broker} refuses to be read: {error.str()}")
+                raise InfrastructureError(f"the broker at {self._access} refuses to be read: {error.str()}")
             try:
                 self._take_in(message.topic(), message.value(), sighting)
             except msgspec.DecodeError as error:
@@ -126,10 +127,9 @@ class Witness:
             sighting.dead_letters.append(self._dead_letters.decode(value))
 
     def _places(self, topic: str) -> list[Any]:
-        try:
-            found = self._consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic]
-        except KafkaException as error:
-            raise self._no_answer(error) from error
+        found = self._access.metadata(
+            self._consumer, topic, timeout_seconds=_TIMEOUT_SECONDS, remedy=_REMEDY
+        ).topics[topic]
         return [TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in found.partitions]
 
     def _end(self, places: list[Any]) -> int:
@@ -140,7 +140,6 @@ class Witness:
         return sum(max(0, end) for end in ends)
 
     def _no_answer(self, error: KafkaException) -> InfrastructureError:
-        return InfrastructureError(
-            f"no Kafka broker answered at {self._broker} ({error.args[0].str()}); start it, or name another"
-            " with --broker"
-        )
+        self._consumer.poll(0)  # what a broker said before it hung up may wait there to be told
+        what = f"no Kafka broker answered at {self._access}"
+        return self._access.failure(what, error.args[0], _REMEDY)

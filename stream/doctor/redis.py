@@ -1,7 +1,6 @@
 """Redis as the stream needs it: a primary that keeps what it is given, and whose clock is ours."""
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 from stream.adapters.redis_connection import RedisConnection
@@ -20,7 +19,7 @@ _CLOCK_WRONG_MS: Final = 60_000
 
 def check_redis(settings: Settings, clock: Clock, *, timeout_seconds: float) -> Iterator[Finding]:
     """Yield what is to be said of Redis, of its clock, and of what we keep there."""
-    connection = RedisConnection(settings.redis, timeout_seconds=timeout_seconds)
+    connection = RedisConnection.of(settings, timeout_seconds=timeout_seconds)
     try:
         with connection.doing("looking at Redis") as client:
             info: Mapping[str, Any] = client.info()
@@ -109,12 +108,7 @@ def _judge_memory(info: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _check_keys(settings: Settings) -> Iterator[Finding]:
-    store = RedisStore(
-        settings.redis,
-        namespace=settings.namespace,
-        pending_ttl=timedelta(days=settings.pending_days),
-        state_ttl=timedelta(days=settings.state_days),
-    )
+    store = RedisStore.of(settings)
     try:
         store.check()
         roster, scored, learnt = (

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import faust
 
-from stream.adapters.topics import require_topics
 from stream.garbage import calm_collector
 from stream.heap import keep_heap_small
 from stream.settings import Settings, load_settings
+from stream.worker.entrance import enter
 from stream.worker.process import Process
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ def run_worker(settings: Settings) -> None:
     Raises
     ------
     SettingsError, TopicError, InfrastructureError
-        Nothing has started yet: a setting is wrong, a topic is missing, no broker answers.
+        Nothing has started yet: a setting is wrong, a topic is missing, no broker answers, or somebody does
+        not let us in.
     """
     keep_heap_small()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -49,7 +50,7 @@ def run_worker(settings: Settings) -> None:
         _step_back(settings.niceness)
     process = Process(settings)
     # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
-    require_topics(settings)
+    enter(settings)
     calm_collector()
     worker = _Worker(process.app, loglevel=settings.log_level, redirect_stdouts=False)
     worker.execute_from_commandline()

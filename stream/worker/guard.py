@@ -13,6 +13,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.metrics import Metrics
 from stream.adapters.offsets import offset_range
 from stream.errors import StalledError
@@ -35,8 +36,8 @@ class Guard:
     ----------
     hosts
         To be watched.
-    broker
-        Bootstrap servers, HOST:PORT, comma-separated.
+    access
+        How to reach Kafka.
     limit_seconds
         How long a role may stand still.
     metrics
@@ -48,7 +49,7 @@ class Guard:
     def __init__(
         self,
         hosts: Sequence[Host],
-        broker: str,
+        access: KafkaAccess,
         limit_seconds: float,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
@@ -56,7 +57,7 @@ class Guard:
         self._hosts = [(host, Watchdog(limit_seconds, host.blocked_seconds)) for host in hosts]
         self._metrics = metrics
         self._loop = loop
-        self._ends = _LogEnds(broker)
+        self._ends = _LogEnds(access)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self.beat: float | None = None
@@ -100,10 +101,10 @@ class Guard:
 class _LogEnds:
     """Where logs end, as the broker says; asked only of partitions that do not move."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, access: KafkaAccess) -> None:
         self._consumer = Consumer(
-            {
-                "bootstrap.servers": broker,
+            access.client()
+            | {
                 "group.id": "fraudstream-watchdog",  # the client wants one, and nobody joins it
                 "enable.auto.commit": False,
                 "allow.auto.create.topics": False,

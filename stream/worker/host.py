@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.input_log import KafkaInputLog
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.metrics import Metrics
 from stream.adapters.record_batches import (
     acknowledge,
@@ -72,13 +72,9 @@ class Host(ABC):
         self._waiting_for: dict[str, InfrastructureError] = {}
         secret = settings.signing_key
         self.signing_key = secret.get_secret_value().encode() if secret else None
-        self.store = RedisStore(
-            settings.redis,
-            namespace=settings.namespace,
-            pending_ttl=timedelta(days=settings.pending_days),
-            state_ttl=timedelta(days=settings.state_days),
-        )
-        self.emitter = KafkaEmitter(settings.broker)
+        self.store = RedisStore.of(settings)
+        self.access = KafkaAccess.of(settings)
+        self.emitter = KafkaEmitter(self.access)
         self.input_log = self._input_log(name, input_topic)
         self._scorers_log = self._input_log("score", self.topics.transactions)
         self.waits = Waits(
@@ -86,7 +82,7 @@ class Host(ABC):
         )
         self.app = record_batch_app(
             f"{settings.namespace}-{name}",
-            broker=settings.broker,
+            access=self.access,
             batch_records=settings.batch_records,
             session_timeout_seconds=settings.session_timeout_seconds,
             start_offset=self.start_offset,
@@ -291,7 +287,7 @@ class Host(ABC):
         return CatchUp(self.store, self._scorers_log, self.settings.partitions, self.waits)
 
     def _input_log(self, role: str, topic: str) -> KafkaInputLog:
-        return KafkaInputLog(self.settings.broker, f"{self.settings.namespace}-{role}", topic)
+        return KafkaInputLog(self.access, f"{self.settings.namespace}-{role}", topic)
 
     def _tick(self) -> None:
         # Without transactions nothing else would notice that Redis is away.

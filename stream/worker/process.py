@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from stream import __version__
 from stream.adapters.http import Server, start_http
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.metrics import Metrics
-from stream.adapters.topics import require_topics
 from stream.errors import FraudstreamError
 from stream.settings import Settings
+from stream.worker.entrance import enter
 from stream.worker.guard import Guard
 from stream.worker.host import Host
 from stream.worker.log import logging_config
@@ -88,7 +89,7 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
         process = self.process
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, require_topics, process.settings)
+            await loop.run_in_executor(None, enter, process.settings)
             self._server = await start_http(
                 process.settings.http_host,
                 process.settings.http_port,
@@ -107,7 +108,8 @@ class _Beside(Service):  # type: ignore[misc]  # mode has no types
             self.add_future(self._beat(host))
         settings = process.settings
         if settings.stall_seconds:
-            self._guard = Guard(process.hosts, settings.broker, settings.stall_seconds, process.metrics, loop)
+            access = KafkaAccess.of(settings)
+            self._guard = Guard(process.hosts, access, settings.stall_seconds, process.metrics, loop)
             self._guard.start()
 
     async def _beat(self, host: Host) -> None:

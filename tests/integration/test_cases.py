@@ -17,6 +17,7 @@ from consumers.cases.connection import CaseStoreAwayError, conninfo_of
 from consumers.cases.migrations import migrations, require_schema
 from consumers.cases.store import Batch, CaseStore, Placed, Swept
 from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames, create_topics
 from stream.cli import main
 from stream.clock import DAY_MS, wall_clock
@@ -238,7 +239,7 @@ class Stage:
         self.names = TopicNames.of(settings)
 
     def publish(self, *contents: Score | Alert | Label | bytes, topic: str | None = None) -> None:
-        emitter = KafkaEmitter(self.settings.broker)
+        emitter = KafkaEmitter(KafkaAccess.of(self.settings))
         topics = {Alert: self.names.alerts, Score: self.names.scores, Label: self.names.labels}
         emitter.emit(
             Outgoing(topic or self.names.alerts, b"c1", content)

@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from consumers import commands
 from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames, create_topics
 from stream.errors import TopicError
 from stream.ports import Outgoing
@@ -48,7 +49,7 @@ class Stage:
         ]
 
     def publish(self, topic: str, values: list[msgspec.Struct | bytes], key: bytes = b"c1") -> None:
-        emitter = KafkaEmitter(self.settings.broker)
+        emitter = KafkaEmitter(KafkaAccess.of(self.settings))
         contents = [value if isinstance(value, bytes) else encode(value) for value in values]
         emitter.emit(Outgoing(topic, key, content) for content in contents)
         emitter.close()

@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.record_batches import acknowledge, batch_topic, let_in, record_batch_app, take
 from stream.adapters.topics import TopicNames, create_topics
 from stream.ports import Outgoing
@@ -42,7 +43,7 @@ class Log:
 
     def fill(self, records: int = RECORDS) -> None:
         with_keys = [Outgoing(self.topic, b"customer-%d" % n, b"%d" % n) for n in range(records)]
-        emitter = KafkaEmitter(self.broker)
+        emitter = KafkaEmitter(KafkaAccess(self.broker))
         emitter.emit(with_keys)
         emitter.close()
 
@@ -179,7 +180,7 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
     start = options.get("start")
     app = record_batch_app(
         group,
-        broker=broker,
+        access=KafkaAccess(broker),
         batch_records=100,
         session_timeout_seconds=6,
         commit_interval_seconds=0.3,

@@ -5,6 +5,7 @@ import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -45,6 +46,43 @@ QUICK_JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 
+@dataclass(frozen=True)
+class Secured:
+    """A listener with TLS and SCRAM, and an authorizer for whoever comes in by it."""
+
+    keystore: Path
+    """PEM file of the broker's key and certificate."""
+    passwords: Mapping[str, str]
+    """Of the users. None has a right but by an ACL."""
+    port: int = field(default_factory=free_port)
+
+    def options(self) -> dict[str, str]:
+        """Return the broker's configuration of it."""
+        way = "listener.name.secured"
+        return {
+            f"{way}.ssl.keystore.type": "PEM",
+            f"{way}.ssl.keystore.location": str(self.keystore),
+            f"{way}.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256",
+            **{
+                f"{way}.scram-sha-{bits}.sasl.jaas.config": (
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                )
+                for bits in (256, 512)
+            },
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }
+
+    def users(self) -> list[str]:
+        """Return the options with which the cluster is formatted, so that it knows the users."""
+        return [
+            option
+            for user, password in self.passwords.items()
+            for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256")
+            for option in ("--add-scram", f"{mechanism}=[name={user},password={password}]")
+        ]
+
+
 class KafkaServer:
     """A running broker.
 
@@ -59,6 +97,9 @@ class KafkaServer:
         told to go to: a proxy's.
     options
         More of the broker's configuration.
+    secured
+        A further listener, :attr:`secured`, that is encrypted and wants a login by SCRAM; the others may do
+        anything. None: there is none.
     """
 
     def __init__(
@@ -67,22 +108,30 @@ class KafkaServer:
         java: tuple[str, ...] = QUICK_JAVA,
         proxied: Mapping[int, int] | None = None,
         options: Mapping[str, str] | None = None,
+        secured: "Secured | None" = None,
     ) -> None:
         self._java = (*java, _QUIET, "-cp", f"{JARS}/*")
         self._directory = directory
         self._configuration = directory / "server.properties"
         port = free_port()
         self.bootstrap = f"127.0.0.1:{port}"
+        self.secured = f"127.0.0.1:{secured.port}" if secured is not None else None
         ways = {f"WAY{number}": pair for number, pair in enumerate((proxied or {}).items())}
         self._configuration.write_text(
             _CONFIGURATION.format(
                 port=port,
                 controller_port=free_port(),
                 directory=directory,
-                listeners="".join(f",{way}://127.0.0.1:{own}" for way, (own, _) in ways.items()),
-                advertised="".join(f",{way}://127.0.0.1:{told}" for way, (_, told) in ways.items()),
-                protocols="".join(f",{way}:PLAINTEXT" for way in ways),
-                options="\n".join(f"{name}={value}" for name, value in (options or {}).items()),
+                listeners="".join(f",{way}://127.0.0.1:{own}" for way, (own, _) in ways.items())
+                + (f",SECURED://{self.secured}" if secured else ""),
+                advertised="".join(f",{way}://127.0.0.1:{told}" for way, (_, told) in ways.items())
+                + (f",SECURED://{self.secured}" if secured else ""),
+                protocols="".join(f",{way}:PLAINTEXT" for way in ways)
+                + (",SECURED:SASL_SSL" if secured else ""),
+                options="\n".join(
+                    f"{name}={value}"
+                    for name, value in ((secured.options() if secured else {}) | dict(options or {})).items()
+                ),
             )
         )
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -92,6 +141,7 @@ class KafkaServer:
                 # An identifier may begin with a dash: apart from its option it would be taken for one.
                 *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"),
                 *("-c", str(self._configuration)),
+                *(secured.users() if secured else ()),
             ],
             capture_output=True,
             text=True,

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
 from typing import Any, Self
 
 import msgspec
@@ -10,6 +9,7 @@ import redis
 from confluent_kafka import Consumer, TopicPartition
 
 from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
 from stream.ports import Outgoing
@@ -31,14 +31,9 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.topics = TopicNames.of(settings)
-        self.store = RedisStore(
-            settings.redis,
-            namespace=settings.namespace,
-            pending_ttl=timedelta(days=settings.pending_days),
-            state_ttl=timedelta(days=settings.state_days),
-        )
+        self.store = RedisStore.of(settings)
         self._redis = redis.Redis.from_url(settings.redis)
-        self._emitter = KafkaEmitter(settings.broker)
+        self._emitter = KafkaEmitter(KafkaAccess.of(settings))
 
     def __enter__(self) -> Self:
         return self

@@ -108,7 +108,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {
         f"FRAUD_{name.upper()}": _text(getattr(settings, name))
         for name in Settings.model_fields
-        if name in settings.model_fields_set
+        if name in settings.model_fields_set and getattr(settings, name) is not None
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from stream.adapters.emitter import QUEUE_BYTES, KafkaEmitter
+from stream.adapters.kafka_access import KafkaAccess
 from stream.embedded import EmbeddedBroker
 from stream.embedded.broker import Request
 from stream.errors import InfrastructureError
@@ -22,7 +23,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def emitter(broker: EmbeddedBroker) -> Iterator[KafkaEmitter]:
-    emitter = KafkaEmitter(broker.bootstrap, timeout_seconds=2)
+    emitter = KafkaEmitter(KafkaAccess(broker.bootstrap), timeout_seconds=2)
     yield emitter
     emitter.close()
 
@@ -53,7 +54,7 @@ def test_keys_are_placed_as_kafkas_own_clients_place_them(
 
 
 def test_emitting_nothing_asks_nothing_of_the_broker() -> None:
-    emitter = KafkaEmitter("127.0.0.1:1", timeout_seconds=0.1)
+    emitter = KafkaEmitter(KafkaAccess("127.0.0.1:1"), timeout_seconds=0.1)
     emitter.emit([])
     emitter.close()
 
@@ -103,7 +104,7 @@ def test_more_records_than_the_queue_holds_are_all_delivered(
 
 
 def test_a_closed_emitter_may_be_closed_again_and_used_again(broker: EmbeddedBroker) -> None:
-    emitter = KafkaEmitter(broker.bootstrap)
+    emitter = KafkaEmitter(KafkaAccess(broker.bootstrap))
     emitter.emit([Outgoing("scores", b"c", b"1")])
     emitter.close()
     emitter.close()
@@ -115,7 +116,7 @@ def test_a_closed_emitter_may_be_closed_again_and_used_again(broker: EmbeddedBro
 def test_more_bytes_than_may_wait_for_the_broker_are_sent_all_the_same(broker: EmbeddedBroker) -> None:
     value = bytes(1024 * 1024)
     count = QUEUE_BYTES // len(value) + 20
-    emitter = KafkaEmitter(broker.bootstrap)
+    emitter = KafkaEmitter(KafkaAccess(broker.bootstrap))
     emitter.emit(Outgoing("dead-letters", b"key", value) for _ in range(count))
     emitter.close()
     (last, *_) = reversed(read_topic(broker.bootstrap, "dead-letters"))

@@ -17,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.record_batches import (
     FETCH_WAIT_MS,
     RecordBatchConsumer,
@@ -53,7 +54,7 @@ class Rig:
     def __init__(self, **options: Any) -> None:
         self.at_once = True
         """Whether the agent takes each batch, and is done with it, as soon as it is there."""
-        self.app = record_batch_app("test", broker="localhost:1", **options)
+        self.app = record_batch_app("test", access=KafkaAccess("localhost:1"), **options)
         self.topic = batch_topic(self.app, "transactions")
         self.messages: list[Any] = []
         self.app.consumer_generation_id = 1
@@ -438,7 +439,11 @@ def test_a_consumer_still_keeps_its_positions_where_they_are_looked_for() -> Non
 
 def test_an_app_has_the_settings_that_record_batches_need() -> None:
     app = record_batch_app(
-        "group", broker="one:1,two:2", batch_records=7, session_timeout_seconds=9, commit_interval_seconds=0.5
+        "group",
+        access=KafkaAccess("one:1,two:2"),
+        batch_records=7,
+        session_timeout_seconds=9,
+        commit_interval_seconds=0.5,
     )
     assert app.conf.id == "group"
     assert [str(server) for server in app.conf.broker] == ["kafka://one:1", "kafka://two:2"]
@@ -475,7 +480,7 @@ def test_faust_still_records_acknowledgements_for_acking_topics_alone() -> None:
     """Our topics are declared with ``acks=False``: were that ignored, skipped batches would be lost."""
     source = inspect.getsource(Consumer.ack)
     assert "acks_enabled_for(message.topic)" in source
-    assert not batch_topic(record_batch_app("group", broker="one:1"), "t").acks
+    assert not batch_topic(record_batch_app("group", access=KafkaAccess("one:1")), "t").acks
     assert faust.App("group").topic("t").acks
 
 

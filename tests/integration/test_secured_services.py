@@ -1,0 +1,228 @@
+"""Apache Kafka with TLS and SCRAM, Redis with TLS and users: the pipeline runs, and nobody else gets in."""
+
+import argparse
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+from click.testing import CliRunner, Result
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from pydantic import SecretStr
+
+from stream.adapters.topics import create_topics
+from stream.cli import main
+from stream.errors import AccessError
+from stream.ports import Outgoing
+from stream.settings import Party, Settings
+from stream.worker.entrance import enter
+from tests.services.certificates import Authority
+from tests.services.kafka_server import KafkaServer, Secured
+from tests.services.pipeline import Pipeline
+from tests.services.redis_secured import SecuredRedis
+from tests.services.traffic import labels, transactions
+from tests.services.waiting import eventually
+from tests.services.worker import Worker, environment_of
+
+pytestmark = [pytest.mark.service("kafka"), pytest.mark.service("redis")]
+
+Start = Callable[..., Worker]
+
+RULES = Path(__file__).parents[2] / "docs" / "security"
+PARTIES = get_args(Party)
+PASSWORDS = {party: f"kafka-lets-{party}-in" for party in PARTIES} | {"stranger": "kafka-knows-a-stranger"}
+REDIS_PASSWORD = "open-sesame-at-redis"
+
+
+class Site(NamedTuple):
+    """The services of this file, and what they are reached with."""
+
+    kafka: KafkaServer
+    redis: SecuredRedis
+    authority: Authority
+    another: Authority
+
+    def settings(self, party: Party, **overrides: Any) -> Settings:
+        """Return settings of somebody who logs in as the party they are."""
+        given: dict[str, Any] = {
+            "broker": self.kafka.secured,
+            "redis": self.redis.tls_url,
+            "partitions": 1,
+            "champion": "logistic",
+            "challengers": (),
+            "kafka_security": "sasl_tls",
+            "kafka_ca": self.authority.certificate,
+            "kafka_user": party,
+            "kafka_password": SecretStr(PASSWORDS[party]),
+            "redis_ca": self.authority.certificate,
+            "redis_user": party,
+            "redis_password": SecretStr(REDIS_PASSWORD),
+        }
+        return Settings(**given | overrides)
+
+    def open(self) -> Settings:
+        """Return the settings of somebody who needs no login: the test itself."""
+        return Settings(broker=self.kafka.bootstrap, redis=self.redis.url, partitions=1)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return the secured services, where each may do what the documented rules say and no more."""
+    directory = tmp_path_factory.mktemp("secured")
+    authority = Authority(directory / "authority")
+    (directory / "kafka").mkdir()
+    (directory / "redis").mkdir()
+    _, _, keystore = authority.issue("127.0.0.1")
+    redis = SecuredRedis(
+        directory / "redis",
+        authority,
+        (RULES / "redis.acl").read_text().replace("PASSWORD", REDIS_PASSWORD)
+        + f"user stranger on >{REDIS_PASSWORD} ~other:* +@all\n",
+    )
+    kafka = KafkaServer(directory / "kafka", secured=Secured(keystore, PASSWORDS))
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    for answer in admin.create_acls(kafka_bindings((RULES / "kafka-acls.sh").read_text())).values():
+        answer.result(30)
+    made = Site(kafka, redis, authority, Authority(directory / "another"))
+    # By the one who may.
+    assert len(create_topics(made.settings("topics"))) == 6
+    yield made
+    redis.stop()
+    kafka.discard()
+
+
+def kafka_bindings(script: str) -> list[AclBinding]:
+    """Return what calls of kafka-acls.sh would add."""
+    parser = argparse.ArgumentParser()
+    for option in ("allow-principal", "topic", "group", "resource-pattern-type"):
+        parser.add_argument(f"--{option}")
+    parser.add_argument("--operation", action="append")
+    bindings = []
+    for line in script.splitlines():
+        if line.startswith("#"):
+            continue
+        _, _, rule = line.partition(" --add ")
+        asked = parser.parse_args(shlex.split(rule))
+        bindings += [
+            AclBinding(
+                ResourceType.TOPIC if asked.topic else ResourceType.GROUP,
+                asked.topic or asked.group,
+                ResourcePatternType[(asked.resource_pattern_type or "literal").upper()],
+                asked.allow_principal,
+                "*",
+                AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
+                AclPermissionType.ALLOW,
+            )
+            for operation in asked.operation
+        ]
+    return bindings
+
+
+def test_the_pipeline_and_its_tools_run_with_the_rights_that_are_documented_and_say_no_secret(
+    site: Site, worker: Start, tmp_path: Path
+) -> None:
+    some = transactions(200)
+    with Pipeline(site.settings("producer")) as producer, Pipeline(site.open()) as pipeline:
+        scorer, learner = (worker(site.settings(role), role, timeout=None) for role in ("score", "learn"))
+        producer.publish(some)
+        assert {len(given) for given in pipeline.scores(some).values()} == {1}
+        producer.publish_raw([Outgoing(producer.topics.transactions, b"c", b"{")])
+        producer.publish(labels(some))
+        pipeline.await_learnt(200)
+        pipeline.await_scored(201)
+        assert scorer.is_ready()
+        assert learner.is_ready()
+        said = scorer.tail() + learner.tail()
+    enter(site.settings("fit", role="fit"))
+    for party, *command in (
+        ("topics", "topics", "check"),
+        ("archive", "archive", str(tmp_path / "archive"), "--until-idle", "1"),
+        ("redrive", "redrive", "--dry-run"),
+        ("redrive", "redrive"),
+        ("settle", "settle", "--after", "30d", "--until-idle"),
+        ("alerts", "alerts", "--until-idle", "1"),
+        ("producer", "simulate", "--transactions", "20", "--customers", "5", "--in-flight", "50"),
+        ("score", "features", "show", "customer", some[0].customer_id),
+        ("score", "settings"),
+    ):
+        ended = fraudstream(site.settings(party), *command)
+        assert ended.exit_code == 0, (command, ended.output)
+        said += ended.output
+    assert "archive: 400 records filed" in said
+    assert "redrive: 1 redriven" in said
+    for secret in (*PASSWORDS.values(), REDIS_PASSWORD):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("party", ["score", "learn", "fit"])
+def test_a_worker_with_the_rights_of_another_is_told_which_it_lacks(site: Site, party: Party) -> None:
+    another: Party = "fit" if party == "learn" else "learn"
+    with pytest.raises(
+        AccessError, match=rf"our user '{another}' lacks rights at Kafka .*: \w+ on the "
+    ) as one:
+        enter(site.settings(another, role=party))
+    assert str(one.value).endswith(f"; give them, as `fraudstream rights kafka {party}` says")
+    with pytest.raises(
+        AccessError, match=r"our user lacks rights at Redis .* kinds of calls, the first being"
+    ) as two:
+        enter(site.settings(party, role=party, redis_user=another))
+    assert str(two.value).endswith(f"; give them, as `fraudstream rights redis {party}` says")
+
+
+def test_who_is_not_let_in_or_lacks_a_right_is_told_so_in_one_sentence(site: Site) -> None:
+    settings = site.settings("score", role="score")
+    stranger = {"kafka_user": "stranger", "kafka_password": SecretStr(PASSWORDS["stranger"])}
+    redis_stranger = {"redis_user": "stranger", "redis_password": SecretStr(REDIS_PASSWORD)}
+    wrong: dict[str, dict[str, Any]] = {
+        "does not let the user 'score' in ": {"kafka_password": SecretStr("wrong-at-kafka")},
+        "no TLS connection to Kafka at ": {"kafka_ca": site.another.certificate},
+        "our user 'stranger' lacks rights at Kafka at ": stranger,
+        "does not let us in; check FRAUD_REDIS_USER and FRAUD_REDIS_PASSWORD (": {
+            "redis_password": SecretStr("wrong-at-redis")
+        },
+        "check FRAUD_REDIS_CA": {"redis_ca": site.another.certificate},
+        "does not allow our user this; give it the right": redis_stranger,
+    }
+    for words, changed in wrong.items():
+        with pytest.raises(AccessError) as caught:
+            enter(settings.model_copy(update=changed))
+        said = str(caught.value)
+        assert words in said
+        assert "wrong-at" not in said
+        assert "\n" not in said
+
+
+def test_a_worker_that_is_not_let_in_ends_with_that_sentence_alone(site: Site, worker: Start) -> None:
+    settings = site.settings("score", redis_password=SecretStr("wrong-at-redis"))
+    process = worker(settings, "score", timeout=None)
+    eventually(lambda: process.returncode is not None, describe=process.tail)
+    said = process.tail()
+    assert said.startswith("fraudstream: checking the feature store failed: Redis at rediss://"), said
+    assert (process.returncode, said.count("\n")) == (2, 1), said
+
+
+@pytest.mark.parametrize(
+    "command", [("alerts", "--until-idle", "60"), ("redrive", "--list"), ("simulate",), ("topics", "check")]
+)
+def test_a_tool_that_is_not_let_in_ends_with_that_sentence(site: Site, command: tuple[str, ...]) -> None:
+    ended = fraudstream(site.settings("alerts", kafka_password=SecretStr("wrong-at-kafka")), *command)
+    assert ended.exit_code == 2, ended.output
+    assert ended.output.count("does not let the user 'alerts' in (") == 1, ended.output
+    assert "wrong-at-kafka" not in ended.output
+
+
+def fraudstream(settings: Settings, *command: str) -> Result:
+    """Run a command in this process, as starting one for each takes longer than what it does."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment_of(settings).items():
+            patch.setenv(name, value)
+        return CliRunner().invoke(main, command, catch_exceptions=False)
