@@ -9,7 +9,7 @@ roster and snapshots are published, scorers change over between two batches, the
 """
 
 import sys
-from collections.abc import Sequence
+from typing import Any
 
 from stream.evaluation.prequential import PrequentialWindow
 from stream.registry.gate import Verdict
@@ -22,10 +22,10 @@ _yielded = 0
 
 
 def _yielding(
-    self: Case, window: PrequentialWindow, champion: str, challengers: Sequence[str], since: int
+    self: Case, window: PrequentialWindow, *given: Any, **more: Any
 ) -> tuple[str | None, Verdict | None]:
     global _yielded  # noqa: PLW0603 - one learner is one process
-    best, verdict = _best(self, window, champion, challengers, since)
+    best, verdict = _best(self, window, *given, **more)
     if best is None or verdict is None:
         return best, verdict
     due = window.added - _yielded >= int(sys.argv[1])

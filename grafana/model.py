@@ -114,6 +114,12 @@ MODEL: Final[Json] = dashboard(
                 {0: ("challenger", "#808080"), 1: ("champion", "green")},
                 alerts=["FraudSwapFlapping", "FraudRollback"],
             ),
+            timeline(
+                "Case",
+                "Where the champion stands: serving, suspected, on probation, cooling down.",
+                q.CASE,
+                {0: ("elsewhere", "#808080"), 1: ("here", "green")},
+            ),
             timeseries(
                 "Drift, gate and swaps",
                 "Events; each is on model-events with its evidence.",

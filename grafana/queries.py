@@ -167,6 +167,7 @@ DRIFT: Final = Query(
 )
 SWAPS: Final = Query(f"sum(increase(fraud_swaps_total{{{ALL}}}[{RATE}]))", "swap")
 ROLLBACKS: Final = Query(f"sum(increase(fraud_rollbacks_total{{{ALL}}}[{RATE}]))", "rollback")
+CASE: Final = Query(f"max by (state) (fraud_case_state{{{ALL}}})", "{{state}}")
 GATE: Final = Query(
     f"sum by (decision) (increase(fraud_gate_decisions_total{{{ALL}}}[{RATE}]))", "gate {{decision}}"
 )

@@ -142,7 +142,16 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
 
 
 ModelEventKind = Literal[
-    "born", "drift", "gate_passed", "gate_refused", "swap", "rollback", "retired", "refitted"
+    "born",
+    "drift",
+    "gate_passed",
+    "gate_refused",
+    "swap",
+    "rollback",
+    "confirmed",
+    "resumed",
+    "retired",
+    "refitted",
 ]
 
 

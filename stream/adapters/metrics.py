@@ -27,6 +27,7 @@ from prometheus_client import (
 
 from stream.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from stream.records import DeadLetterReason
+from stream.registry.case_state import STATES
 
 M = TypeVar("M", bound=Counter | Gauge | Histogram)
 Labels = Mapping[str, tuple[str, ...] | None]
@@ -347,6 +348,12 @@ class Metrics:
     swaps = Entry(Counter, "fraud_swaps_total", "Times that a challenger became the champion.")
     rollbacks = Entry(
         Counter, "fraud_rollbacks_total", "Times that a new champion failed its probation and was undone."
+    )
+    case_state = Entry(
+        Gauge,
+        "fraud_case_state",
+        "1 for where the champion's case stands, 0 for the rest.",
+        {"state": STATES},
     )
     gate = Entry(
         Counter,

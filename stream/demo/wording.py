@@ -16,6 +16,8 @@ STYLES: Final = {
     "gate_refused": "",
     "swap": "bold green",
     "rollback": "bold red",
+    "confirmed": "green",
+    "resumed": "dim",
     "retired": "dim",
     "refitted": "dim",
 }

@@ -1,13 +1,15 @@
 """Detectors of a champion that has begun to fail, fed with matured labels.
 
 Frauds are under one per cent of the labels, so that a detector over all of them hears almost nothing but
-the easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): by what share of
-recent legitimate transactions each fraud was outranked, and whether each alert was a false one. The first is
-1 - AUC, an event at a time: it does not depend on how bold a model's probabilities are, and is the same
-before and after a recalibration.
+the easy ones. Two streams carry the news, each watched by an ADWIN (Bifet & Gavaldà 2007): how far each
+fraud was outranked by recent legitimate transactions, and whether each alert was a false one. The first does
+not depend on how bold a model's probabilities are, and is the same before and after a recalibration. It is
+taken on a logarithmic scale: whether one in a thousand or one in a hundred outranks a fraud decides whether
+anybody looks at it, and on a plain scale (1 - AUC, an event at a time) the two are nearly the same.
 """
 
 from dataclasses import dataclass
+from math import log1p
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,7 +37,7 @@ class DetectorPolicy:
     """ADWIN's bound on the chance of a false cut at each test."""
     min_events: int = 40
     """Frauds to have been seen before anything is believed."""
-    confirm_events: int = 16
+    confirm_events: int = 12
     """Of those, how many after the cut tell the new mean."""
     alerts_a_fraud: int = 10
     """So many alerts are as good as one fraud: of alerts, the two numbers above are needed so many times.
@@ -86,7 +88,8 @@ class PerformanceDetector:
             self._legitimate[self._legitimate_seen % len(self._legitimate)] = score
             self._legitimate_seen += 1
         elif self._legitimate_seen >= len(self._legitimate):
-            drift = self._feed("missed_frauds", float(np.mean(self._legitimate >= score)))
+            outranked = int((self._legitimate >= score).sum())
+            drift = self._feed("missed_frauds", log1p(outranked) / log1p(len(self._legitimate)))
             if drift is not None:
                 return drift
         if score >= threshold:

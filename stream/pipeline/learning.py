@@ -21,7 +21,8 @@ from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
 from stream.registry.snapshot import SnapshotInfo
-from stream.registry.swap import Case, Refusal, Swap, SwapPolicy
+from stream.registry.swap import Case, Confirmation, Refusal, Resumption, Rollback, Swap, SwapPolicy
+from stream.registry.trial import Heard, Memory
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class LearningPolicy:
     """Matured labels that models are judged on."""
     snapshot_labels: int = 1_000
     """Scorers get new snapshots after this many labels."""
+    memory_labels: int = 4_000
+    """The last labels, which a challenger that is born on a drift is taught first."""
     swap: SwapPolicy = field(default_factory=SwapPolicy)
 
 
@@ -157,6 +160,7 @@ class Learner:
         recipes = (policy.champion, *policy.challengers)
         self.field = Field(recipes, FEATURE_NAMES, policy.seed, policy.most_models)
         self.window = PrequentialWindow(policy.window_labels)
+        self.memory = Memory(max(policy.memory_labels, policy.swap.check_labels))
         self.case = Case(policy.swap)
         self.offset = -1
         """Offset of the last label taken in."""
@@ -168,6 +172,7 @@ class Learner:
         """Changes with the champion and with the list of contenders."""
         self.swaps = 0
         self.drifts = 0
+        self.rollbacks = 0
         self._lessons: list[_Lesson] = []
         """What the models are still to learn of the batch in hand; between batches there is nothing."""
         self._published = 0
@@ -229,14 +234,15 @@ class Learner:
             if len(earlier) >= MOST_VERDICTS:
                 outcome.contested.append(offset)
                 continue
+            drift = None
             if earlier:
                 corrections += 1
-                self.window.correct(label.transaction_id, label.is_fraud)
+                self._correct(label)
             else:
-                self._judge(label, pending, outcome.events, now_ms)
+                drift = self._judge(label, pending, offset, views)
             self._learn(label, pending, views)
             if not earlier:
-                self._decide(outcome.events, now_ms)
+                self._decide(drift, outcome.events, now_ms)
             if not applied:
                 outcome.verdicts[label.transaction_id] = tuple(sorted((*verdicts, said)))
                 outcome.notes.append(RiskNote(label, pending, bool(earlier)))
@@ -315,19 +321,21 @@ class Learner:
         """Judge every contender over the window; about 3 ms for each."""
         return {version: self.window.quality(version) for version in self.field.contenders}
 
-    def _judge(self, label: Label, pending: Pending, events: list[ModelEvent], now_ms: int) -> None:
+    def _judge(self, label: Label, pending: Pending, offset: int, views: frozenset[View]) -> Drift | None:
+        """Take in what the contenders had said of a transaction; return the drift that this completes."""
         contenders = self.field.contenders
         scores = zip(pending.models, pending.scores, strict=True)
         known = {version: score for version, score in scores if version in contenders}
-        self.window.add(label.transaction_id, label.is_fraud, known, alerted=pending.decision == "alert")
+        name, is_fraud, amount = label.transaction_id, label.is_fraud, pending.amount
+        alerted = pending.decision == "alert"
+        self.window.add(name, is_fraud, known, alerted=alerted, amount=amount)
+        self.memory.add(Heard(offset, name, pending.features, is_fraud, views, amount, alerted))
         champion = self.field.champion
         if champion not in known:
-            return
+            return None
         # Under another champion the threshold was that one's: what was alerted then says nothing of this one.
         threshold = pending.threshold if pending.models[0] == champion else NOBODY
-        drift = self.case.observe(label.is_fraud, known[champion], threshold, self.window.added)
-        if drift is not None:
-            self._on_drift(drift, events, now_ms)
+        return self.case.observe(is_fraud, known[champion], threshold, self.window.added)
 
     def _learn(self, label: Label, pending: Pending, views: frozenset[View]) -> None:
         self._lessons.append(_Lesson(label.transaction_id, pending.features, label.is_fraud, views))
@@ -347,15 +355,46 @@ class Learner:
             contender.model.learn_rows(lessons)
         self._lessons.clear()
 
-    def _decide(self, events: list[ModelEvent], now_ms: int) -> None:
+    def _correct(self, label: Label) -> None:
+        windows = [self.window] if self.case.trial is None else [self.window, self.case.trial.window]
+        for window in windows:
+            window.correct(label.transaction_id, label.is_fraud)
+
+    def _decide(self, drift: Drift | None, events: list[ModelEvent], now_ms: int) -> None:
+        if drift is not None:
+            self._on_drift(drift, events, now_ms)
+            return
+        if not self.case.due(self.window.added):
+            return
+        self._advance_trial()
         decision = self.case.decide(self.window, self.field.champion, self.field.challengers)
-        if isinstance(decision, Swap):
-            self._on_swap(decision, events, now_ms)
-        elif isinstance(decision, Refusal):
-            self._on_refusal(decision, events, now_ms)
+        match decision:
+            case Swap():
+                self._on_swap(decision, events, now_ms)
+            case Refusal():
+                self._on_refusal(decision, events, now_ms)
+            case Rollback():
+                self._on_rollback(decision, events, now_ms)
+            case Confirmation():
+                self._on_confirmation(decision, events, now_ms)
+            case Resumption():
+                self._on_resumption(decision, events, now_ms)
+
+    def _advance_trial(self) -> None:
+        """Let the trial hear what has come in, and go on with the contenders as they are now."""
+        trial, field_ = self.case.trial, self.field
+        if trial is None:
+            return
+        self._teach()
+        versions = self.case.on_trial(field_.champion, field_.challengers)
+        trial.advance(
+            {version: field_.contenders[version] for version in versions},
+            self.memory.last(self.window.added - trial.heard),
+            self.offset,
+        )
 
     def _on_drift(self, drift: Drift, events: list[ModelEvent], now_ms: int) -> None:
-        self._teach()  # before one is born, which learns from here on only
+        self._teach()  # before one is born, which is taught what it is to know of the past
         self.drifts += 1
         champion = self.field.contenders[self.field.champion]
         what = "frauds outranked by the rest" if drift.signal == "missed_frauds" else "false alerts"
@@ -365,16 +404,27 @@ class Learner:
             "before": drift.before,
             "after": drift.after,
             "labels_since": drift.labels_since,
+            "state": self.case.state,
+            "window_end": self.window.added,
         }
         events.append(self._event("drift", champion.version, None, detail, evidence, now_ms))
-        if not self._make_room(events, now_ms):
-            return
-        # A model that knows nothing of the old pattern has a head start on the new one. One that is fitted
-        # elsewhere cannot be born here: the recipe that served first stands in.
+        if self._make_room(events, now_ms):
+            self._bear(champion, events, now_ms)
+        self._advance_trial()
+
+    def _bear(self, champion: Contender, events: list[ModelEvent], now_ms: int) -> None:
+        """Add a challenger with a short memory: it knows little of the old pattern, and all of the new."""
+        # One that is fitted elsewhere cannot be born here: the recipe that served first stands in.
         recipe = champion.recipe if champion.fitted_to is None else self.policy.champion
         born = self.field.bear(recipe, self.offset, parent=champion.version)
-        detail = f"{born.version} born on the drift of {champion.version}: it learns from here on only"
-        events.append(self._event("born", born.version, champion.version, detail, {}, now_ms))
+        taught = self.policy.memory_labels
+        self.memory.teach(born, taught)
+        detail = (
+            f"{born.version} born on the drift of {champion.version}: it knows the last {taught} labels, and"
+            " learns on from there"
+        )
+        evidence: dict[str, float | int | str] = {"taught": born.model.taught}
+        events.append(self._event("born", born.version, champion.version, detail, evidence, now_ms))
         self._change_roster()
 
     def _make_room(self, events: list[ModelEvent], now_ms: int) -> bool:
@@ -382,7 +432,8 @@ class Learner:
         if not self.field.crowded():
             return True
         quality = {version: judged.average_precision for version, judged in self.quality().items()}
-        weakest = self.field.weakest(quality)
+        predecessor = self.case.predecessor
+        weakest = self.field.weakest(quality, () if predecessor is None else (predecessor,))
         if weakest is None:
             return False
         self.field.retire(weakest)
@@ -394,25 +445,68 @@ class Learner:
 
     def _on_swap(self, swap: Swap, events: list[ModelEvent], now_ms: int) -> None:
         self.swaps += 1
-        previous, self.field.champion = self.field.champion, swap.challenger
         verdict = swap.verdict
+        detail = f"{swap.challenger} takes over from {self.field.champion}: {_compared(verdict)}"
+        evidence = {"trigger": swap.trigger, **self._numbers(verdict, swap.begin)}
+        self._promote(swap.challenger, "swap", detail, evidence, events, now_ms)
+
+    def _on_rollback(self, rollback: Rollback, events: list[ModelEvent], now_ms: int) -> None:
+        self.rollbacks += 1
         detail = (
-            f"{swap.challenger} takes over from {previous}: average precision {verdict.challenger:.3f}"
-            f" against {verdict.champion:.3f} on {verdict.labels} labels with {verdict.frauds} frauds"
+            f"{rollback.predecessor} serves again, {self.field.champion} has failed its probation:"
+            f" {_compared(rollback.verdict)}"
         )
-        evidence = {"trigger": swap.trigger, **_numbers(verdict)}
-        events.append(self._event("swap", swap.challenger, previous, detail, evidence, now_ms))
+        evidence = self._numbers(rollback.verdict, rollback.begin)
+        self._promote(rollback.predecessor, "rollback", detail, evidence, events, now_ms)
+
+    def _promote(
+        self,
+        version: str,
+        kind: ModelEventKind,
+        detail: str,
+        evidence: dict[str, float | int | str],
+        events: list[ModelEvent],
+        now_ms: int,
+    ) -> None:
+        previous, self.field.champion = self.field.champion, version
+        events.append(self._event(kind, version, previous, detail, evidence, now_ms))
+        self._advance_trial()
         self._change_roster()
 
     def _on_refusal(self, refusal: Refusal, events: list[ModelEvent], now_ms: int) -> None:
         champion = self.field.champion
+        evidence: dict[str, float | int | str]
         if refusal.verdict is None:
-            detail, evidence = f"{champion} stays: no challenger has scored enough frauds to be judged", {}
+            detail = f"{champion} stays: no challenger has scored enough frauds to be judged"
+            evidence = self._span(refusal.begin)
         else:
             detail = f"{champion} stays: {refusal.best} is not better beyond doubt"
-            evidence = {"best": str(refusal.best), **_numbers(refusal.verdict)}
+            evidence = {"best": str(refusal.best), **self._numbers(refusal.verdict, refusal.begin)}
         evidence["trigger"] = refusal.trigger
         events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
+
+    def _on_confirmation(self, confirmed: Confirmation, events: list[ModelEvent], now_ms: int) -> None:
+        champion = self.field.champion
+        detail = f"{champion} has passed its probation: {confirmed.predecessor} is not better beyond doubt"
+        evidence = self._numbers(confirmed.verdict, confirmed.begin)
+        events.append(self._event("confirmed", champion, confirmed.predecessor, detail, evidence, now_ms))
+
+    def _on_resumption(self, resumed: Resumption, events: list[ModelEvent], now_ms: int) -> None:
+        champion = self.field.champion
+        detail = f"{champion} serves, and cases may be opened again"
+        evidence: dict[str, float | int | str] = {"state": self.case.state, "window_end": self.window.added}
+        events.append(self._event("resumed", champion, None, detail, evidence, now_ms))
+        if resumed.drift is not None:
+            self._on_drift(resumed.drift, events, now_ms)
+
+    def _numbers(self, verdict: Verdict, begin: int) -> dict[str, float | int | str]:
+        """Return what a decision rests on, without nan and infinities, which JSON does not know."""
+        numbers = {name: value for name, value in verdict._asdict().items() if name != "passed"}
+        return self._span(begin) | {name: value for name, value in numbers.items() if np.isfinite(value)}
+
+    def _span(self, begin: int) -> dict[str, float | int | str]:
+        """Return the state that was entered, and the labels, by their count, on which the decision rests."""
+        return {"state": self.case.state, "window_begin": begin, "window_end": self.window.added}
 
     def _change_roster(self) -> None:
         self.roster += 1
@@ -476,7 +570,8 @@ def _compiled(contender: Contender) -> Publication:
     )
 
 
-def _numbers(verdict: Verdict) -> dict[str, float | int | str]:
-    """Return what a verdict rests on, without nan and infinities, which JSON does not know."""
-    numbers = {name: value for name, value in verdict._asdict().items() if name != "passed"}
-    return {name: value for name, value in numbers.items() if np.isfinite(value)}
+def _compared(verdict: Verdict) -> str:
+    return (
+        f"average precision {verdict.challenger:.3f} against {verdict.champion:.3f} on {verdict.labels}"
+        f" labels with {verdict.frauds} frauds"
+    )

@@ -1,6 +1,6 @@
 """The field: the champion and its challengers, who is born and who is retired."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, nan
 
@@ -105,9 +105,15 @@ class Field:
         """Whether somebody has to go before anybody is born."""
         return len(self.contenders) >= self._most
 
-    def weakest(self, average_precision: Mapping[str, float]) -> str | None:
-        """Name the challenger to retire: the lowest average precision; those not judged yet are spared."""
-        judged = [v for v in self.challengers if isfinite(average_precision.get(v, nan))]
+    def weakest(self, average_precision: Mapping[str, float], spared: Collection[str] = ()) -> str | None:
+        """Name the challenger to retire: the lowest average precision.
+
+        Those not judged yet are spared, as are `spared`, and the eldest: frauds come back, and it is the one
+        that remembers most.
+        """
+        eldest = next(iter(self.contenders))
+        candidates = [v for v in self.challengers if v != eldest and v not in spared]
+        judged = [v for v in candidates if isfinite(average_precision.get(v, nan))]
         return min(judged, key=average_precision.__getitem__, default=None)
 
     def retire(self, version: str) -> None:

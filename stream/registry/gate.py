@@ -1,13 +1,22 @@
-"""The gate: whether a challenger is better than the champion, on the same matured transactions."""
+"""The gate: whether a challenger is better than the champion, on the same matured transactions.
+
+Whoever looks often enough sees chance pass for skill. So the chance of letting in a challenger that is not
+better is spent over the looks: the first may take half of it, each later one less, and all together never
+more than was allowed (Lan & DeMets 1983).
+"""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from statistics import NormalDist
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.evaluation.prequential import Paired
 from stream.evaluation.ranking import average_precision
+
+_WORSE: Final = NormalDist().inv_cdf(0.95)
+"""Standard errors by which a challenger must lose money to be kept out for that."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +25,53 @@ class GatePolicy:
 
     min_frauds: int = 50
     """Frauds that both models have scored; with fewer nothing is decided."""
-    confidence: float = 0.95
-    """One-sided, of the bootstrap's lower bound on the gain."""
+    alpha: float = 0.05
+    """Chance that a challenger that is no better passes, over all looks at it."""
+    growth: float = 1.2
+    """There is another look once there are so many times the frauds of the last one."""
     resamples: int = 200
     min_gain: float = 0.0
     """The lower bound must exceed it."""
+
+
+@dataclass
+class Looks:
+    """How often a challenger was compared with a champion, and what that has spent.
+
+    Examples
+    --------
+    >>> looks, policy = Looks(), GatePolicy(min_frauds=50)
+    >>> looks.due(49, policy), looks.due(50, policy)
+    (False, True)
+    >>> [round(looks.spend(policy), 4) for _ in range(3)]
+    [0.025, 0.0083, 0.0042]
+    """
+
+    taken: int = 0
+    at: int = 0
+    """Frauds that had been heard of in all at the last look."""
+    frauds: int = 0
+    """Frauds that it rested on."""
+
+    def due(self, heard: int, policy: GatePolicy) -> bool:
+        """Tell whether there is news enough for another look.
+
+        Parameters
+        ----------
+        heard
+            Frauds heard of in all, never fewer than the last time.
+        policy
+            What is asked.
+        """
+        return heard - self.at >= max((policy.growth - 1.0) * self.frauds, 1.0) and heard >= policy.min_frauds
+
+    def spend(self, policy: GatePolicy) -> float:
+        """Take a look: return the chance that this one may let a challenger in that is no better.
+
+        The chances sum to `policy.alpha`: 1/(1·2) + 1/(2·3) + 1/(3·4) + … = 1.
+        """
+        self.taken += 1
+        return policy.alpha / (self.taken * (self.taken + 1))
 
 
 class Verdict(NamedTuple):
@@ -33,11 +84,17 @@ class Verdict(NamedTuple):
     lower: float
     """Lower confidence bound on the gain; the gain itself when it is not positive, since then no bound is
     needed; -inf when there was too little to decide on."""
+    level: float
+    """Chance of an error that the bound allows for."""
+    saved: float
+    """Gain in the share of the frauds' amounts that as many alerts would have stopped; nan without alerts."""
+    saved_error: float
+    """Its standard error."""
     labels: int
     frauds: int
 
 
-def judge(pairs: Paired, policy: GatePolicy, seed: int) -> Verdict:
+def judge(pairs: Paired, policy: GatePolicy, seed: int, level: float | None = None) -> Verdict:
     """Compare a challenger (`pairs.second`) with the champion (`pairs.first`).
 
     Parameters
@@ -48,29 +105,58 @@ def judge(pairs: Paired, policy: GatePolicy, seed: int) -> Verdict:
         What is asked.
     seed
         Of the resampling; the same pairs and seed give the same verdict.
+    level
+        Of this look (:meth:`Looks.spend`); None: there is but one, which may spend everything.
 
     Returns
     -------
     Verdict
-        `passed` when the lower confidence bound of the gain in average precision exceeds `policy.min_gain`.
+        `passed` when the lower confidence bound of the gain in average precision exceeds `policy.min_gain`,
+        and the challenger, given as many alerts, would not have lost more money beyond doubt.
 
     Notes
     -----
     Paired bootstrap: each resample weighs every transaction, for both models alike, by a Poisson(1) count
-    (Oza & Russell 2001), which stands for drawing with replacement. Equal scores are ordered to the model's
-    disadvantage. Some 20 ms for 20,000 labels.
+    (Oza & Russell 2001), which stands for drawing with replacement. The bound is the normal one around the
+    gain with the resamples' standard deviation: late looks ask for quantiles that no affordable number of
+    resamples could show. Equal scores are ordered to the model's disadvantage. Some 20 ms for 20,000 labels.
+
+    Money is compared at the decision threshold, which differs between models: each is given as many alerts
+    as there were. What a fraud contributes is its amount, if only one of the two has it among its alerts.
     """
-    frauds = int(pairs.is_fraud.sum())
-    labels = len(pairs.is_fraud)
+    frauds, labels = int(pairs.is_fraud.sum()), len(pairs.is_fraud)
+    level = policy.alpha if level is None else level
     if frauds < max(policy.min_frauds, 1):
-        return Verdict(False, float("nan"), float("nan"), float("-inf"), labels, frauds)
+        nothing = float("nan")
+        return Verdict(False, nothing, nothing, float("-inf"), level, nothing, nothing, labels, frauds)
     champion = average_precision(pairs.is_fraud, pairs.first)
     challenger = average_precision(pairs.is_fraud, pairs.second)
-    if challenger <= champion:
-        return Verdict(False, champion, challenger, challenger - champion, labels, frauds)
-    gains = _resampled_gains(pairs, policy.resamples, np.random.default_rng(seed))
-    lower = float(np.quantile(gains, 1 - policy.confidence))
-    return Verdict(lower > policy.min_gain, champion, challenger, lower, labels, frauds)
+    saved, error = _saved(pairs)
+    lower = challenger - champion
+    if lower > 0:
+        gains = _resampled_gains(pairs, policy.resamples, np.random.default_rng(seed))
+        lower -= NormalDist().inv_cdf(1.0 - level) * float(gains.std())
+    passed = lower > policy.min_gain and not saved < -_WORSE * error
+    return Verdict(passed, champion, challenger, lower, level, saved, error, labels, frauds)
+
+
+def _saved(pairs: Paired) -> tuple[float, float]:
+    """Return what share of the frauds' amounts the challenger would stop in addition, and its error."""
+    amounts = pairs.amount[pairs.is_fraud]
+    alerts, total = int(pairs.alerted.sum()), float(amounts.sum())
+    if not alerts or not total > 0:
+        return float("nan"), float("nan")
+    first, second = (_alerted(score, alerts)[pairs.is_fraud] for score in (pairs.first, pairs.second))
+    gains = amounts * (second - first)
+    return float(gains.sum() / total), float(np.sqrt((gains**2).sum()) / total)
+
+
+def _alerted(score: NDArray[np.float64], alerts: int) -> NDArray[np.float64]:
+    """Return to what extent each transaction is among the highest scores; equal ones at the edge share it."""
+    edge = np.partition(score, len(score) - alerts)[len(score) - alerts]
+    above, tied = score > edge, score == edge
+    shares: NDArray[np.float64] = above + tied * ((alerts - int(above.sum())) / int(tied.sum()))
+    return shares
 
 
 def _resampled_gains(pairs: Paired, resamples: int, random: np.random.Generator) -> NDArray[np.float64]:

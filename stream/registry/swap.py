@@ -1,21 +1,27 @@
-"""The case: from the suspicion that the champion has failed to a swap, or to the decision to keep it.
+"""The case: from the suspicion that the champion has failed to a swap, its probation, and peace.
 
 ::
 
-    serving ──(drift of its performance, or a review)──▶ evaluating ──(gate passed)──▶ swap ─▶ serving
-       ▲                                                     │                                  (cooldown)
-       └───────────────(gate not passed in time)─────────────┘
+               drift of its performance               gate passed
+    serving ───────────────────────────▶ evaluating ───────────────▶ probation ──▶ cooldown ──▶ serving
+       │                                     │                           │ worse than its predecessor:
+       │ gate passed at a review             │ patience ends             │ roll back
+       └───────────▶ probation               └──▶ cooldown               └──▶ cooldown
 
 A detector never swaps by itself: it opens a case, and the gate decides on paired evidence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from stream.drift.detectors import DetectorPolicy, Drift, PerformanceDetector
 from stream.evaluation.prequential import PrequentialWindow
-from stream.registry.gate import GatePolicy, Verdict, judge
+from stream.registry.case_state import CaseState
+from stream.registry.gate import GatePolicy, Looks, Verdict, judge
+from stream.registry.trial import Trial
+
+Trigger = Literal["missed_frauds", "false_alerts", "review"]
 
 
 @dataclass(frozen=True)
@@ -23,23 +29,33 @@ class SwapPolicy:
     """When cases are opened, how long they may take."""
 
     gate: GatePolicy = field(default_factory=GatePolicy)
+    """For reviews, on the scores that were served."""
+    trial: GatePolicy = field(default_factory=lambda: GatePolicy(min_frauds=20))
+    """In a case, on the scores of a trial; and for a predecessor to come back."""
     detector: DetectorPolicy = field(default_factory=DetectorPolicy)
     review_labels: int = 2_000
     """Without an alarm, challengers are compared with the champion after so many labels."""
     check_labels: int = 500
-    """In a case, the gate is asked again after so many."""
-    patience_labels: int = 20_000
+    """In a case, and in probation, contenders score so many labels before they learn on;
+    then the gate is asked."""
+    patience_labels: int = 12_000
     """A case in which the gate was not passed for so long is closed."""
+    probation_labels: int = 6_000
+    """After a swap, the predecessor is compared with the new champion for so long."""
     cooldown_labels: int = 4_000
-    """After a swap or a refusal, nothing is opened for so long."""
+    """After a probation or a refusal, nothing is opened for so long."""
+    trial_labels: int = 20_000
+    """Labels that a trial rests on at most."""
 
 
 class Swap(NamedTuple):
-    """The gate was passed: `challenger` is to serve."""
+    """The gate was passed: `challenger` is to serve, on probation."""
 
     challenger: str
     verdict: Verdict
-    trigger: Literal["missed_frauds", "false_alerts", "review"]
+    trigger: Trigger
+    begin: int
+    """Position of the first label of the evidence (`PrequentialWindow.added` before it)."""
 
 
 class Refusal(NamedTuple):
@@ -47,7 +63,34 @@ class Refusal(NamedTuple):
 
     best: str | None
     verdict: Verdict | None
-    trigger: Literal["missed_frauds", "false_alerts"]
+    trigger: Trigger
+    begin: int
+
+
+class Rollback(NamedTuple):
+    """The new champion is worse than its predecessor, which is to serve again."""
+
+    predecessor: str
+    verdict: Verdict
+    """Of the predecessor, as the one that challenges."""
+    begin: int
+
+
+class Confirmation(NamedTuple):
+    """The new champion has passed its probation."""
+
+    predecessor: str
+    verdict: Verdict
+    begin: int
+
+
+class Resumption(NamedTuple):
+    """The cooldown is over; `drift`, noticed in it, opens the next case at once."""
+
+    drift: Drift | None
+
+
+Transition = Swap | Refusal | Rollback | Confirmation | Resumption
 
 
 class Case:
@@ -62,15 +105,25 @@ class Case:
     def __init__(self, policy: SwapPolicy) -> None:
         self._policy = policy
         self._detector = PerformanceDetector(policy.detector)
+        self._entered = 0
         self._drift: Drift | None = None
-        self._since = 0
-        self._opened = 0
-        self._quiet_until = 0
+        self._reviews: dict[tuple[str, str], Looks] = {}
+        """By champion and challenger: what reviews have spent stays spent, whoever served in between."""
+        self._failed: dict[str, int] = {}
+        """Who was rolled back, and when, in labels: what spoke for it before does not count again."""
+        self._looks: dict[str, Looks] = {}
+        """In this case or probation, by who challenges."""
+        self.state: CaseState = "serving"
+        self.trial: Trial | None = None
+        """While a case or a probation is on."""
+        self.predecessor: str | None = None
+        """Who served before, while the champion is on probation."""
 
-    @property
-    def state(self) -> Literal["serving", "evaluating"]:
-        """Where the case stands."""
-        return "serving" if self._drift is None else "evaluating"
+    def on_trial(self, champion: str, challengers: Sequence[str]) -> list[str]:
+        """Name those whom the trial compares; nobody when there is none."""
+        if self.trial is None:
+            return []
+        return [champion, *([self.predecessor] if self.predecessor is not None else challengers)]
 
     def observe(self, is_fraud: bool, score: float, threshold: float, labels: int) -> Drift | None:
         """Feed the champion's score on a matured label; return the drift that opens a case, if one does.
@@ -85,68 +138,158 @@ class Case:
             How many labels the prequential window has taken in so far.
         """
         drift = self._detector.update(is_fraud, score, threshold)
-        if drift is None or self._drift is not None or labels < self._quiet_until:
+        if drift is None:
             return None
-        self._drift, self._opened = drift, labels
-        self._since = max(0, labels - drift.labels_since)
-        return drift
+        if self.state == "serving":
+            self._enter("evaluating", labels, drift)
+            return drift
+        if self.state == "cooldown":
+            self._drift = drift
+        return None
+
+    def promoted(self, predecessor: str, labels: int) -> None:
+        """Put the champion on probation: it has taken over from `predecessor`."""
+        self.predecessor = predecessor
+        self._enter("probation", labels)
+
+    def rolled_back(self, failed: str, labels: int) -> None:
+        """Cool down: the predecessor of `failed` serves again."""
+        self._failed[failed] = labels
+        self._enter("cooldown", labels)
+
+    def due(self, labels: int) -> bool:
+        """Tell whether there is something to decide once the window has taken in `labels`."""
+        age = labels - self._entered
+        match self.state:
+            case "serving":
+                return labels % self._policy.review_labels == 0
+            case "cooldown":
+                return age >= self._policy.cooldown_labels
+            case "evaluating" | "probation":
+                return age > 0 and age % self._policy.check_labels == 0
 
     def decide(
         self, window: PrequentialWindow, champion: str, challengers: Sequence[str]
-    ) -> Swap | Refusal | None:
-        """Ask the gate if it is time to; call it once after each label that the window took in.
+    ) -> Transition | None:
+        """Decide what is due; the trial has heard every label that the window has.
 
         Returns
         -------
-        Swap, Refusal or None
-            None: nothing to decide now, or a review that changes nothing.
+        Transition or None
+            None: all stays as it is.
         """
-        if self._drift is None:
-            return self._review(window, champion, challengers)
-        return self._evaluate(self._drift, window, champion, challengers)
+        match self.state:
+            case "serving":
+                return self._review(window, champion, challengers)
+            case "cooldown":
+                return self._resume(window.added)
+            case "evaluating":
+                return self._evaluate(window.added, champion, challengers)
+            case "probation":
+                return self._examine(window.added, champion)
 
     def _review(self, window: PrequentialWindow, champion: str, challengers: Sequence[str]) -> Swap | None:
         """Without an alarm, look now and then whether somebody is simply better."""
-        if window.added < self._quiet_until or window.added % self._policy.review_labels:
-            return None
-        best, verdict = self._best(window, champion, challengers, 0)
+        alive = {champion, *challengers}
+        self._failed = {version: when for version, when in self._failed.items() if version in alive}
+        self._reviews = {pair: looks for pair, looks in self._reviews.items() if alive.issuperset(pair)}
+        looks = {version: self._reviews.setdefault((champion, version), Looks()) for version in challengers}
+        best, verdict = self._best(window, champion, looks, self._policy.gate, self._since)
         if best is None or verdict is None or not verdict.passed:
             return None
-        self._close(window.added)
-        return Swap(best, verdict, "review")
+        self.promoted(champion, window.added)
+        return Swap(best, verdict, "review", max(0, window.added - window.capacity))
 
-    def _evaluate(
-        self, drift: Drift, window: PrequentialWindow, champion: str, challengers: Sequence[str]
-    ) -> Swap | Refusal | None:
-        """After an alarm, look on the labels since it began until somebody is better or patience ends."""
-        age = window.added - self._opened
-        if age % self._policy.check_labels:
-            return None
-        best, verdict = self._best(window, champion, challengers, self._since)
+    def _evaluate(self, labels: int, champion: str, challengers: Sequence[str]) -> Swap | Refusal | None:
+        """After an alarm, look at the trial until somebody is better or patience ends."""
+        assert self.trial is not None
+        assert self._drift is not None
+        begin, trigger = self._entered, self._drift.signal
+        looks = {version: self._looks.setdefault(version, Looks()) for version in challengers}
+        best, verdict = self._best(self.trial.window, champion, looks, self._policy.trial)
         if best is not None and verdict is not None and verdict.passed:
-            self._close(window.added)
-            return Swap(best, verdict, drift.signal)
-        if age < self._policy.patience_labels:
+            self.promoted(champion, labels)
+            return Swap(best, verdict, trigger, begin)
+        if labels - begin < self._policy.patience_labels:
             return None
-        self._close(window.added)
-        return Refusal(best, verdict, drift.signal)
+        if best is None:
+            best, verdict = self._ahead(self.trial.window, champion, challengers)
+        self._enter("cooldown", labels)
+        return Refusal(best, verdict, trigger, begin)
+
+    def _examine(self, labels: int, champion: str) -> Rollback | Confirmation | None:
+        """After a swap, look at the trial whether the predecessor is the better one after all."""
+        assert self.trial is not None
+        assert self.predecessor is not None
+        begin, predecessor = self._entered, self.predecessor
+        looks = {predecessor: self._looks.setdefault(predecessor, Looks())}
+        _, verdict = self._best(self.trial.window, champion, looks, self._policy.trial)
+        if verdict is not None and verdict.passed:
+            self.rolled_back(champion, labels)
+            return Rollback(predecessor, verdict, begin)
+        enough = self.trial.window.frauds >= self._policy.trial.min_frauds
+        if labels - begin < self._policy.probation_labels or not enough:
+            return None
+        _, verdict = self._ahead(self.trial.window, champion, [predecessor])
+        self._enter("cooldown", labels)
+        return None if verdict is None else Confirmation(predecessor, verdict, begin)
+
+    def _resume(self, labels: int) -> Resumption:
+        drift = self._drift
+        if drift is None:
+            self._enter("serving", labels)
+        else:
+            self._enter("evaluating", labels, drift)
+        return Resumption(drift)
 
     def _best(
-        self, window: PrequentialWindow, champion: str, challengers: Sequence[str], since: int
+        self,
+        window: PrequentialWindow,
+        champion: str,
+        looks: dict[str, Looks],
+        gate: GatePolicy,
+        since: Callable[[str], int] = lambda _: 0,
     ) -> tuple[str | None, Verdict | None]:
-        """Judge every challenger; return one that passes if any does, with the highest lower bound."""
-        verdicts = [
-            (judge(window.paired(champion, version, since), self._policy.gate, seed=window.added), version)
-            for version in challengers
-        ]
-        judged = [(verdict, version) for verdict, version in verdicts if verdict.lower > float("-inf")]
-        if not judged:
-            return None, None
-        verdict, version = max(judged, key=lambda pair: (pair[0].passed, pair[0].lower))
-        return version, verdict
+        """Judge every challenger of which there is news; return the best, before all one that passes."""
+        judged = []
+        for version, taken in looks.items():
+            if not taken.due(window.frauds, gate):
+                continue
+            pairs = window.paired(champion, version, since(version))
+            frauds = int(pairs.is_fraud.sum())
+            if frauds < gate.min_frauds:
+                continue
+            taken.at, taken.frauds = window.frauds, frauds
+            judged.append((judge(pairs, gate, window.added, taken.spend(gate)), version))
+        return _first(judged)
 
-    def _close(self, labels: int) -> None:
-        self._drift = None
-        self._quiet_until = labels + self._policy.cooldown_labels
-        # Whoever serves now is judged from a clean slate.
-        self._detector = PerformanceDetector(self._policy.detector)
+    def _since(self, version: str) -> int:
+        return self._failed.get(version, 0)
+
+    def _ahead(
+        self, window: PrequentialWindow, champion: str, challengers: Sequence[str]
+    ) -> tuple[str | None, Verdict | None]:
+        """Say how challengers stand, without a decision that hangs on it."""
+        gate = self._policy.trial
+        judged = [
+            (judge(window.paired(champion, version), gate, window.added), version) for version in challengers
+        ]
+        return _first([pair for pair in judged if pair[0].frauds >= gate.min_frauds])
+
+    def _enter(self, state: CaseState, labels: int, drift: Drift | None = None) -> None:
+        self.state, self._entered, self._drift = state, labels, drift
+        self._looks = {}
+        on_trial = state in ("evaluating", "probation")
+        self.trial = Trial(self._policy.trial_labels, labels) if on_trial else None
+        if state != "probation":
+            self.predecessor = None
+        if state != "evaluating":
+            # Whoever serves now is judged from a clean slate.
+            self._detector = PerformanceDetector(self._policy.detector)
+
+
+def _first(judged: list[tuple[Verdict, str]]) -> tuple[str | None, Verdict | None]:
+    if not judged:
+        return None, None
+    verdict, version = max(judged, key=lambda pair: (pair[0].passed, pair[0].lower))
+    return version, verdict

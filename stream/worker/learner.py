@@ -8,7 +8,8 @@ from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.record_batches import batch_topic
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
-from stream.records import Record
+from stream.records import ModelEvent, Record
+from stream.registry.case_state import STATES
 from stream.roles.learner import LearnerPolicy, LearnerReport, LearnerRole
 from stream.settings import Settings
 from stream.worker.host import Host
@@ -99,15 +100,7 @@ class LearnerHost(Host):
         self._count_learned()
         metrics.label_offset.set(self.role.offset)
         metrics.event_time.labels("learn").set(learner.label_time / 1000)
-        for event in report.events:
-            if event.kind == "drift":
-                metrics.drift.labels(str(event.evidence["signal"])).inc()
-            elif event.kind == "swap":
-                metrics.swaps.inc()
-                metrics.gate.labels("passed").inc()
-            elif event.kind == "gate_refused":
-                metrics.gate.labels("refused").inc()
-            _log.info("%s: %s", event.kind, event.detail)
+        self._count_events(report.events)
 
     def tick(self) -> None:
         """Try parked labels, hand snapshots on, store a checkpoint, show how good the models are."""
@@ -121,6 +114,19 @@ class LearnerHost(Host):
     def finish(self) -> None:
         """Store a last checkpoint."""
         self._checkpoint()
+
+    def _count_events(self, events: Sequence[ModelEvent]) -> None:
+        for event in events:
+            if event.kind == "drift":
+                self.metrics.drift.labels(str(event.evidence["signal"])).inc()
+            elif event.kind == "swap":
+                self.metrics.swaps.inc()
+                self.metrics.gate.labels("passed").inc()
+            elif event.kind == "rollback":
+                self.metrics.rollbacks.inc()
+            elif event.kind == "gate_refused":
+                self.metrics.gate.labels("refused").inc()
+            _log.info("%s: %s", event.kind, event.detail)
 
     def _count_learned(self) -> None:
         before, self._learned = self._learned, {}
@@ -140,6 +146,8 @@ class LearnerHost(Host):
 
     def _show_quality(self) -> None:
         metrics, learner = self.metrics, self.role.learner
+        for state in STATES:
+            metrics.case_state.labels(state).set(state == learner.case.state)
         if self._shown == learner.window.added:
             return
         self._shown = learner.window.added

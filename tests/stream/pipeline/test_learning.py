@@ -216,13 +216,58 @@ def test_a_challenger_that_is_simply_better_takes_over_at_a_review() -> None:
     assert float(swap.evidence["lower"]) > 0
 
 
-def test_a_champion_that_begins_to_fail_is_replaced_and_a_fresh_challenger_born() -> None:
-    learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9)))
-    calm = stream(learner, 1600, good="logistic-1", bad="tree-1")
+def changing(learner: Learner, labels: int, start: int, *, old: bool) -> list[Outcome]:
+    """Feed labels whose frauds are told by a large amount, or, once they have changed, by a small one.
+
+    The champion has foreseen the old frauds and does not foresee the new.
+    """
+    random, outcomes = np.random.default_rng(start), []
+    for n in range(start, start + labels):
+        fraud = n % 8 == 0
+        amount = random.gamma(4, 10) + 300 * fraud if old else 100 - random.gamma(4, 2) * (fraud * 8 + 1)
+        foreseen = random.normal(0.9 if fraud and old else 0.2, 0.05)
+        others = {version: random.random() * 0.4 for version in learner.field.challengers}
+        scores = {learner.field.champion: foreseen, **others}
+        outcomes.append(learn(learner, joined(n, fraud=fraud, scores=scores, amount=float(amount))))
+    return outcomes
+
+
+def test_a_champion_that_begins_to_fail_is_replaced_by_one_that_was_born_on_it() -> None:
+    swap = replace(QUICK, review_labels=10**9, trial=GatePolicy(min_frauds=20, resamples=50))
+    learner = Learner(replace(POLICY, memory_labels=400, swap=swap))
+    calm = changing(learner, 1600, 0, old=True)
     assert not events(calm)
-    found = events(stream(learner, 1600, good="tree-1", bad="logistic-1", start=1600))
+    outcomes = changing(learner, 1000, 1600, old=False)
+    found = events(outcomes)
     assert found[:2] == [("drift", "logistic-1"), ("born", "logistic-2")]
-    assert ("swap", "tree-1") in found
+    assert found[2][0] == "swap"
+    assert found[2][1] != "logistic-1"
+    happened = [event for outcome in outcomes for event in outcome.events]
+    assert happened[1].evidence["taught"] == 400
+    assert happened[2].evidence["state"] == "probation"
+    begin, end = happened[2].evidence["window_begin"], happened[2].evidence["window_end"]
+    assert 1600 < int(begin) < int(end) <= 2600
+
+
+def test_a_promoted_model_that_fails_its_probation_is_rolled_back() -> None:
+    swap = replace(QUICK, trial=GatePolicy(min_frauds=20, resamples=50), probation_labels=10**6)
+    learner = Learner(replace(POLICY, champion="tree", challengers=("logistic",), swap=swap))
+    # What was served makes logistic-1 the better one; but it is not, and its probation tells.
+    random, outcomes = np.random.default_rng(3), []
+    for n in range(3000):
+        fraud = n % 8 == 0
+        amount = 50.0 + float(random.normal(0, 2) if fraud else random.choice([-20.0, 20.0]))
+        scores = {"tree-1": 0.2 * random.random(), "logistic-1": 0.9 * fraud}
+        first = sorted(scores, key=lambda version: version != learner.field.champion)
+        given = {version: float(scores[version]) for version in first}
+        outcomes.append(learn(learner, joined(n, fraud=fraud, scores=given, amount=amount)))
+    found = events(outcomes)
+    assert found[:2] == [("swap", "logistic-1"), ("rollback", "tree-1")]
+    rollback = next(e for outcome in outcomes for e in outcome.events if e.kind == "rollback")
+    assert rollback.previous_version == "logistic-1"
+    assert float(rollback.evidence["lower"]) > 0
+    publication = learner.publication()
+    assert publication is not None
 
 
 def test_false_alerts_are_those_of_the_champion_that_gave_them() -> None:
