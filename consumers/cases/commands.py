@@ -1,15 +1,17 @@
-"""The command `fraudstream cases`."""
+"""The commands `fraudstream cases` and `verdict`."""
 
 from typing import Any
 
 import click
 
 from consumers.options import connected, group_of, until_idle_option
+from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
+from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
-from stream.errors import SettingsError
+from stream.errors import InfrastructureError, SettingsError
 from stream.settings import load_settings
 
 
@@ -27,34 +29,81 @@ def cases(until_idle: float | None, **where: Any) -> None:
     from consumers.cases.connection import conninfo_of  # noqa: PLC0415 - needs the extra `desk`
     from consumers.cases.filing import Filing  # noqa: PLC0415
     from consumers.cases.store import CaseStore  # noqa: PLC0415
-    from consumers.partition_log import PartitionLog  # noqa: PLC0415
+    from consumers.cases.verdicts import publish_due  # noqa: PLC0415
 
     settings = load_settings(**where)
     names = TopicNames.of(settings)
     group = group_of(settings, "cases")
     access = KafkaAccess.of(settings)
     conninfo = conninfo_of(settings, "cases")
-    with (
-        Stop() as stop,
-        PartitionLog(access, group, names.scores) as scores,
-        PartitionLog(access, group, names.alerts) as alerts,
-        PartitionLog(access, group, names.labels) as labels,
-    ):
-        filing = Filing(
-            lambda: CaseStore(conninfo),
-            *(scores, alerts, labels),
-            clock=wall_clock,
-            case_days=settings.case_days,
-            history_days=settings.pending_days,
-        )
-        try:
-            filing.run(stop, idle_seconds=until_idle)
-        finally:
-            click.echo(
-                f"cases: {filing.filed} records filed, {filing.foreign} foreign ones passed over,"
-                f" {filing.swept} transactions too old",
-                err=True,
+    emitter = KafkaEmitter(access, client_id="fraudstream-cases")
+    try:
+        with (
+            Stop() as stop,
+            PartitionLog(access, group, names.scores) as scores,
+            PartitionLog(access, group, names.alerts) as alerts,
+            PartitionLog(access, group, names.labels) as labels,
+        ):
+            filing = Filing(
+                lambda: CaseStore(conninfo),
+                *(scores, alerts, labels),
+                publish=lambda store: publish_due(store.connection, emitter, names.labels),
+                clock=wall_clock,
+                case_days=settings.case_days,
+                history_days=settings.pending_days,
             )
+            try:
+                filing.run(stop, idle_seconds=until_idle)
+            finally:
+                click.echo(
+                    f"cases: {filing.filed} records filed, {filing.foreign} foreign ones passed over,"
+                    f" {filing.swept} transactions too old",
+                    err=True,
+                )
+    finally:
+        emitter.close()
+
+
+@click.command()
+@click.argument("transaction")
+@click.argument("judged", metavar="fraud|legitimate", type=click.Choice(["fraud", "legitimate"]))
+@click.option("--who", required=True, help="Who decides: kept, with the time, for whoever asks later.")
+@click.option("--why", required=True, help="What was seen, in a sentence: kept as well.")
+@connected
+def verdict(transaction: str, judged: str, who: str, why: str, **where: Any) -> None:
+    """Say of a TRANSACTION what it was: an analyst's label.
+
+    It is written into the case store (FRAUD_CASE_STORE) and goes to `labels`, where the learner finds it. The
+    same said again changes nothing; the opposite corrects it.
+    """
+    require_extra()
+    from consumers.cases.connection import connect, conninfo_of  # noqa: PLC0415 - needs the extra `desk`
+    from consumers.cases.migrations import require_schema  # noqa: PLC0415
+    from consumers.cases.verdicts import Verdict, publish_due, record  # noqa: PLC0415
+
+    settings = load_settings(**where)
+    emitter = KafkaEmitter(KafkaAccess.of(settings), client_id="fraudstream-verdict")
+    try:
+        with connect(conninfo_of(settings, "verdict")) as connection:
+            require_schema(connection)
+            said = Verdict(transaction, judged == "fraud", who, why, "cli")
+            recorded = record(connection, said, wall_clock)
+            if not recorded.is_new:
+                click.echo(f"{transaction} was judged {judged} already; nothing was changed")
+                return
+            before = (
+                f", which {recorded.before_source} had called {recorded.before}" if recorded.before else ""
+            )
+            click.echo(f"{transaction}{before}: {judged}, written down")
+            try:
+                publish_due(connection, emitter, TopicNames.of(settings).labels)
+            except InfrastructureError as error:
+                raise InfrastructureError(
+                    f"{error}; the verdict is written down, and `fraudstream cases` publishes it when Kafka"
+                    " answers"
+                ) from error
+    finally:
+        emitter.close()
 
 
 def require_extra() -> None:

@@ -10,7 +10,7 @@ from consumers.decoder import Decoder
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
 from stream.clock import HOUR_MS, Clock
-from stream.errors import TopicError
+from stream.errors import InfrastructureError, TopicError
 from stream.records import Alert, Label, Record, Score
 
 _log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ BATCH_RECORDS: Final = 5_000
 _POLL_SECONDS: Final = 0.1
 _STANDBY_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 30.0
+_PUBLISH_EVERY_MS: Final = 5_000
 _SWEEP_EVERY_MS: Final = HOUR_MS
 
 
@@ -31,6 +32,8 @@ class Filing:
         Connects to the case store; called again when the connection is lost.
     scores, alerts, labels
         The topics.
+    publish
+        Publishes verdicts that whoever took them could not; may raise InfrastructureError.
     clock
         The present.
     case_days, history_days
@@ -51,6 +54,7 @@ class Filing:
         alerts: PartitionLog,
         labels: PartitionLog,
         *,
+        publish: Callable[[CaseStore], int],
         clock: Clock,
         case_days: float,
         history_days: float,
@@ -61,6 +65,8 @@ class Filing:
         self._logs = (alerts, labels, scores)
         self._decode_score, self._decode_alert = Decoder(Score), Decoder(Alert)
         self._decode_label = Decoder(Label)
+        self._publish = publish
+        self._published_ms = 0
         self._clock = clock
         self._case_days, self._history_days = case_days, history_days
         self._swept_ms = 0
@@ -116,6 +122,7 @@ class Filing:
                 idle_since = self._clock()
             elif idle_seconds is not None and self._clock() - idle_since >= idle_seconds * 1000:
                 return
+            self._publish_verdicts(store)
             self._sweep(store)
 
     def _lead(self, store: CaseStore, stop: Stop) -> bool:
@@ -175,6 +182,17 @@ class Filing:
 
     def _foreign_read(self) -> int:
         return self._decode_score.foreign + self._decode_alert.foreign + self._decode_label.foreign
+
+    def _publish_verdicts(self, store: CaseStore) -> None:
+        if self._clock() - self._published_ms < _PUBLISH_EVERY_MS:
+            return
+        try:
+            self._publish(store)
+        except CaseStoreAwayError:
+            raise
+        except InfrastructureError as error:
+            _log.warning("verdicts are still to be published: %s", error)
+        self._published_ms = self._clock()
 
     def _sweep(self, store: CaseStore) -> None:
         now = self._clock()

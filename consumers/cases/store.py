@@ -135,6 +135,11 @@ class CaseStore:
         transactions += self._sweep_some(_OLD_OTHERS, others_before)
         return Swept(transactions, self._sweep_some(_OLD_LABELS, cases_before))
 
+    @property
+    def connection(self) -> Connection[Any]:
+        """What it is connected by."""
+        return self._connection
+
     def erase(self, customer_id: str) -> int:
         """Remove everything about a customer: transactions, alerts, labels, verdicts.
 

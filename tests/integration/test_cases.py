@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from consumers.cases.connection import CaseStoreAwayError, conninfo_of
 from consumers.cases.migrations import migrations, require_schema
-from consumers.cases.store import Batch, CaseStore, Placed, Swept
+from consumers.cases.store import CaseStore, Swept
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames, create_topics
@@ -23,9 +23,10 @@ from stream.cli import main
 from stream.clock import DAY_MS, wall_clock
 from stream.errors import SettingsError
 from stream.ports import Outgoing
-from stream.records import Alert, Label, Record, Score, encode
+from stream.records import Alert, Label, Score, encode
 from stream.settings import Settings
 from tests.consumers.made import T0, make_alert, make_score
+from tests.services.case_traffic import batch, made_label
 from tests.services.postgres_server import PostgresServer, rows
 from tests.services.process import Process
 from tests.services.waiting import eventually
@@ -33,21 +34,6 @@ from tests.services.worker import environment_of
 
 NOW_MS = T0 + DAY_MS
 COUNT = "SELECT count(*) FROM transactions"
-
-
-def made_label(transaction_id: str, *, is_fraud: bool, source: str = "chargeback") -> Label:
-    return Label(transaction_id=transaction_id, is_fraud=is_fraud, source=source, label_time=T0 + DAY_MS)  # type: ignore[arg-type]
-
-
-def batch(*contents: Score | Alert | Label, first_offset: int = 0) -> Batch:
-    """Return a batch of these, labels at the offsets at which they stand here."""
-    made = Batch()
-    for offset, content in enumerate(contents, first_offset):
-        kind = {Alert: "alerts", Score: "scores", Label: "labels"}[type(content)]
-        placed = Placed(content, Record(kind, 0, offset, T0, b"key", encode(content)))
-        {"alerts": made.alerts, "scores": made.scores, "labels": made.labels}[kind].append(placed)
-        made.positions[kind, 0] = offset + 1
-    return made
 
 
 @pytest.fixture

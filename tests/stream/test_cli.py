@@ -47,6 +47,7 @@ def recorded(path: Path, transactions: int = 3000) -> Path:
         "settle",
         "simulate",
         "topics",
+        "verdict",
         "worker",
     ],
 )
