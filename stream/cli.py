@@ -79,6 +79,7 @@ _CHAPTERS = {
     "Run the pipeline": ("topics", "worker"),
     "Send to it": ("simulate", "replay", "settle"),
     "Read from it": ("alerts", "archive", "redrive"),
+    "Judge alerts": ("cases", "desk", "desk-user", "verdict"),
     "Look into it": ("backtest", "features", "settings"),
 }
 """Commands in the order in which one meets them; those that are not here come last."""

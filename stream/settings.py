@@ -11,7 +11,7 @@ from stream.transport import TransportSettings, part_login
 
 Role = Literal["score", "learn", "fit", "all"]
 Party = Literal[
-    "score", "learn", "fit", "producer", "alerts", "archive", "cases", "settle", "redrive", "topics"
+    "score", "learn", "fit", "producer", "alerts", "archive", "cases", "desk", "settle", "redrive", "topics"
 ]
 """Who may have a user of its own at Kafka and Redis: the workers' roles, and the commands."""
 Decision = Literal["budget", "cost", "threshold"]
@@ -249,6 +249,19 @@ class Settings(TransportSettings):
             " it was scored; other transactions stay FRAUD_PENDING_DAYS, and no longer than that.",
         ),
     ] = 180.0
+    desk_users: Annotated[
+        SecretStr | None,
+        Field(
+            description="Who may log in at the desk: NAME:ROLE:FINGERPRINT, comma-separated, as"
+            " `fraudstream desk-user NAME` makes them."
+        ),
+    ] = None
+    desk_host: Annotated[str, Field(description="Address that the desk is served on, over http.")] = (
+        "127.0.0.1"
+    )
+    desk_port: Annotated[
+        int, Field(ge=0, le=65_535, description="Port that the desk is served on; 0 takes any free one.")
+    ] = 8090
 
     @field_validator("challengers", mode="before")
     @classmethod

@@ -40,7 +40,9 @@ $ADMIN --add --allow-principal 'User:archive' --group 'fraud-archive' --operatio
 $ADMIN --add --allow-principal 'User:cases' --topic 'scores' --operation Read
 $ADMIN --add --allow-principal 'User:cases' --topic 'alerts' --operation Read
 $ADMIN --add --allow-principal 'User:cases' --topic 'labels' --operation Read
+$ADMIN --add --allow-principal 'User:cases' --topic 'labels' --operation Write
 $ADMIN --add --allow-principal 'User:cases' --group 'fraud-cases' --operation Read
+$ADMIN --add --allow-principal 'User:desk' --topic 'labels' --operation Write
 $ADMIN --add --allow-principal 'User:settle' --topic 'scores' --operation Read
 $ADMIN --add --allow-principal 'User:settle' --topic 'labels' --operation Read
 $ADMIN --add --allow-principal 'User:settle' --topic 'labels' --operation Write

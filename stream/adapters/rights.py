@@ -97,7 +97,13 @@ def kafka_rights(party: Party, settings: Settings) -> list[KafkaRight]:
         "producer": [_writes(names.transactions), _writes(names.labels)],
         "alerts": [_reads(names.alerts), uses],
         "archive": [_reads(names.scores), _reads(names.labels), uses],
-        "cases": [_reads(names.scores), _reads(names.alerts), _reads(names.labels), uses],
+        # It publishes verdicts that could not be published when they were given.
+        "cases": [
+            *(_reads(names.scores), _reads(names.alerts), _reads(names.labels)),
+            *(_writes(names.labels), uses),
+        ],
+        # `fraudstream verdict` too.
+        "desk": [_writes(names.labels)],
         "settle": [_reads(names.scores), _reads(names.labels), _writes(names.labels), uses],
         # It keeps an offset for each reason of dead letters.
         "redrive": [

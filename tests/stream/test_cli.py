@@ -42,6 +42,8 @@ def recorded(path: Path, transactions: int = 3000) -> Path:
         "backtest",
         "cases",
         "demo",
+        "desk",
+        "desk-user",
         "redrive",
         "replay",
         "settle",

@@ -26,7 +26,7 @@ _UNUSED: Final = frozenset(
         *("broker", "redis", "namespace", "topic_prefix", "partitions", "replication", "role"),
         *("http_host", "http_port", "log_level", "session_timeout_seconds", "offset_gap", "lost_state"),
         *("snapshot_seconds", "snapshot_gap_seconds", "models_wait_seconds", "checkpoint_seconds"),
-        *("niceness", "signing_key"),
+        *("niceness", "signing_key", "case_store", "case_days", "desk_users", "desk_host", "desk_port"),
     }
 )
 """Settings that a backtest does not use; some are secrets."""

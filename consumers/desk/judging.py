@@ -1,0 +1,71 @@
+"""Judging: a verdict from the desk, written down and published at once where Kafka answers."""
+
+import asyncio
+import logging
+from enum import Enum
+
+from consumers.cases.connection import CaseStoreAwayError
+from consumers.cases.verdicts import Verdict, publish_due, record
+from consumers.desk.database import Database
+from stream.clock import Clock
+from stream.errors import InfrastructureError
+from stream.ports import Emitter
+
+_log = logging.getLogger(__name__)
+
+
+class Judged(Enum):
+    """What became of a verdict."""
+
+    PUBLISHED = "published"
+    """It is written down, and a label."""
+    WAITS = "waits"
+    """It is written down; `fraudstream cases` publishes it when Kafka answers."""
+    UNCHANGED = "unchanged"
+    """The same was said before, and holds."""
+
+
+class Judging:
+    """Takes verdicts.
+
+    Parameters
+    ----------
+    database
+        Where they are written down.
+    emitter
+        Publishes them; used by one verdict at a time.
+    labels_topic
+        Where to.
+    clock
+        The present.
+    """
+
+    def __init__(self, database: Database, emitter: Emitter, labels_topic: str, clock: Clock) -> None:
+        self._database = database
+        self._emitter = emitter
+        self._labels_topic = labels_topic
+        self._clock = clock
+        self._publishing = asyncio.Lock()
+
+    async def take(self, verdict: Verdict) -> Judged:
+        """Write a verdict down, and publish what is due.
+
+        Raises
+        ------
+        VerdictError
+            Why it cannot be taken.
+        CaseStoreAwayError
+            It could not be written down.
+        """
+        recorded = await self._database.ask(lambda connection: record(connection, verdict, self._clock))
+        if not recorded.is_new:
+            return Judged.UNCHANGED
+        try:
+            async with self._publishing:
+                await self._database.ask(
+                    lambda connection: publish_due(connection, self._emitter, self._labels_topic)
+                )
+        except (InfrastructureError, CaseStoreAwayError) as error:
+            _log.warning("a verdict is written down and still to be published: %s", error)
+            return Judged.WAITS
+        return Judged.PUBLISHED
