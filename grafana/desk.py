@@ -3,14 +3,38 @@
 from typing import Final
 
 from grafana import queries as q
+from grafana import statements as s
 from grafana.frame import ENVIRONMENT, MARKS
-from grafana.panels import Json, dashboard, heatmap, row, stat, timeseries
+from grafana.panels import (
+    Column,
+    Json,
+    bars,
+    constant,
+    dashboard,
+    heatmap,
+    row,
+    rows,
+    stat,
+    timeseries,
+    total_of,
+)
+
+CASE_PAGE: Final = "http://localhost:8090"
+"""Where the page for verdicts is served."""
+_HITS: Final = {
+    "alerts": Column("Alerts"),
+    "alerts_open": Column("Of them open"),
+    "frauds": Column("Known frauds"),
+    "amount_of_frauds": Column("Their amount"),
+    "amount_open": Column("Amount still open"),
+}
+_LATELY: Final = f"in the last {s.DAYS} days of the stream"
 
 DESK: Final[Json] = dashboard(
     "fraudstream-desk",
     "Fraudstream: fraud desk",
     "Alerts against their budget, the money in them, and what became of it as labels matured.",
-    variables=[ENVIRONMENT],
+    variables=[ENVIRONMENT, constant("desk", CASE_PAGE)],
     annotations=MARKS,
     rows=[
         row(
@@ -35,11 +59,97 @@ DESK: Final[Json] = dashboard(
                 q.CHAMPION_RECALL,
                 unit="percentunit",
             ),
+            total_of(
+                "Open alerts", "That wait for a verdict or a label.", s.OPEN_ALERTS, colours={None: "text"}
+            ),
+            total_of("Money in open alerts", "What can still be stopped or claimed back.", s.AMOUNT_OPEN),
             stat(
                 "Money caught",
                 "Share of the amounts of the frauds known in the last 24 hours of the clock.",
                 q.CAUGHT_AMOUNT_SHARE,
                 unit="percentunit",
+            ),
+        ),
+        row(
+            "Cases: what lies on the desk",
+            11,
+            rows(
+                "Alerts to judge",
+                "Open ones first, then what became of the others; the newest first. From the case store, that"
+                " `fraudstream cases` fills.",
+                s.CASES,
+                {
+                    "event_time": Column("Time", "dateTimeAsIso", 170),
+                    "transaction_id": Column("Transaction", link="${desk}/cases/${__value.raw}"),
+                    "customer_id": Column("Customer"),
+                    "terminal_id": Column("Terminal"),
+                    "amount": Column("Amount", width=90),
+                    "score": Column("Score", "percentunit", 80),
+                    "reason_codes": Column("Reason codes"),
+                    "reason_texts": Column("Why", width=420),
+                    "state": Column(
+                        "Verdict",
+                        width=90,
+                        colours={"open": "orange", "fraud": "red", "legitimate": "green"},
+                    ),
+                    "state_source": Column("Said by", width=110),
+                    "analyst": Column("Analyst", width=110),
+                    "model_version": Column("Model", width=120),
+                },
+            ),
+        ),
+        row(
+            "Cases: day by day",
+            8,
+            bars(
+                "Alerts by outcome",
+                f"By the day of the transaction, {_LATELY}; frauds missed were no alert.",
+                s.OUTCOMES,
+                {
+                    "frauds caught": "green",
+                    "false alerts": "#808080",
+                    "open": "orange",
+                    "frauds missed": "red",
+                },
+            ),
+            bars(
+                "Money by outcome",
+                f"Amounts of frauds caught and missed, and of alerts that are open, {_LATELY}.",
+                s.AMOUNTS,
+                {"caught": "green", "open": "orange", "missed": "red"},
+            ),
+            bars(
+                "Precision and recall by day",
+                "Precision: frauds among the alerts judged. Recall: known frauds that were alerts. The newest"
+                " days change as labels come.",
+                s.PRECISION,
+                {"precision": "blue", "recall": "purple"},
+                unit="percentunit",
+                stacked=False,
+            ),
+        ),
+        row(
+            "Cases: what they have in common",
+            9,
+            bars(
+                "Reasons",
+                f"How many alerts gave each reason {_LATELY}, and what they turned out to be: one that is"
+                " mostly legitimate wastes time.",
+                s.REASONS,
+                {"fraud": "red", "legitimate": "green", "open": "orange"},
+                lying=True,
+            ),
+            rows(
+                "Most-hit terminals",
+                f"By known frauds, then alerts, {_LATELY}.",
+                s.most_hit("terminal"),
+                {"id": Column("Terminal"), **_HITS},
+            ),
+            rows(
+                "Most-hit customers",
+                f"By known frauds, then alerts, {_LATELY}.",
+                s.most_hit("customer"),
+                {"id": Column("Customer"), **_HITS},
             ),
         ),
         row(

@@ -16,11 +16,27 @@ DOCUMENTATION: Final = "http://localhost:8001"
 """Where `docker compose` serves the documentation; the hidden variable `docs` of every dashboard."""
 
 
+CASES: Final[Json] = {"type": "grafana-postgresql-datasource", "uid": "fraudstream-cases"}
+"""The case store, docs/case-store.md."""
+
+
 class Query(NamedTuple):
     """PromQL and what its series are called."""
 
     expr: str
     legend: str = ""
+
+
+class Column(NamedTuple):
+    """How a column of a table of rows is shown."""
+
+    title: str
+    unit: str = ""
+    width: int = 0
+    link: str = ""
+    """URL that a click leads to; `${__value.raw}` stands for the cell."""
+    colours: Mapping[str, str] | None = None
+    """Of the cell, by its value."""
 
 
 def timeseries(
@@ -130,6 +146,74 @@ def table(title: str, description: str, columns: Mapping[str, Query], label: str
     return panel
 
 
+def rows(title: str, description: str, statement: str, columns: Mapping[str, Column]) -> Json:
+    """Show what a statement finds in the case store, a line each, its columns by their names in it."""
+    panel = _sql("table", title, description, statement, {"showHeader": True, "cellHeight": "sm"})
+    panel["fieldConfig"]["overrides"] = [
+        {"matcher": {"id": "byName", "options": name}, "properties": _properties(column)}
+        for name, column in columns.items()
+    ]
+    return panel
+
+
+def total_of(
+    title: str, description: str, statement: str, *, colours: Mapping[float | None, str] | None = None
+) -> Json:
+    """Show the one number that a statement finds in the case store, large."""
+    options = {
+        "reduceOptions": {"calcs": ["lastNotNull"]},
+        "colorMode": "background" if colours else "value",
+        "graphMode": "none",
+        "textMode": "auto",
+    }
+    panel = _sql("stat", title, description, statement, options)
+    panel["fieldConfig"]["defaults"] |= {"thresholds": _steps(colours or {None: "text"})}
+    return panel
+
+
+def bars(
+    title: str,
+    description: str,
+    statement: str,
+    colours: Mapping[str, str],
+    *,
+    unit: str = "short",
+    stacked: bool = True,
+    lying: bool = False,
+) -> Json:
+    """Draw bars of what a statement finds in the case store: the first column names them.
+
+    Parameters
+    ----------
+    title, description, statement, unit
+        As elsewhere.
+    colours
+        Of each of the other columns, in the order in which they are stacked.
+    stacked
+        Upon each other, else side by side.
+    lying
+        Names are long: from left to right.
+    """
+    options = {
+        "orientation": "horizontal" if lying else "vertical",
+        "stacking": "normal" if stacked else "none",
+        "xTickLabelSpacing": 0 if lying else 100,
+        "showValue": "never",
+        "legend": {"displayMode": "list", "placement": "bottom"},
+        "tooltip": {"mode": "multi", "sort": "none"},
+    }
+    panel = _sql("barchart", title, description, statement, options)
+    panel["fieldConfig"]["defaults"] |= {"unit": unit, "custom": {"fillOpacity": 80, "lineWidth": 0}}
+    panel["fieldConfig"]["overrides"] = [
+        {
+            "matcher": {"id": "byName", "options": name},
+            "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
+        }
+        for name, colour in colours.items()
+    ]
+    return panel
+
+
 def timeline(
     title: str,
     description: str,
@@ -210,6 +294,11 @@ def variable(name: str, label: str, query: str, *, many: bool) -> Json:
     }
 
 
+def constant(name: str, value: str) -> Json:
+    """Keep a value for links, out of sight; a page's address may give another: `?var-NAME=...`."""
+    return {"type": "constant", "name": name, "query": value, "hide": 2}
+
+
 def dashboard(
     uid: str,
     title: str,
@@ -239,7 +328,7 @@ def dashboard(
             "list": [
                 {"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus"},
                 *variables,
-                {"type": "constant", "name": "docs", "query": DOCUMENTATION, "hide": 2},
+                constant("docs", DOCUMENTATION),
             ]
         },
         "annotations": {"list": list(annotations)},
@@ -287,6 +376,31 @@ def _panel(
             for alert in alerts
         ],
     }
+
+
+def _sql(kind: str, title: str, description: str, statement: str, options: Json) -> Json:
+    panel = _panel(kind, title, description, [], {"unit": "short"}, options)
+    target = {"refId": "A", "datasource": CASES, "rawSql": statement, "rawQuery": True, "format": "table"}
+    return panel | {"datasource": CASES, "targets": [target | {"editorMode": "code"}]}
+
+
+def _properties(column: Column) -> list[Json]:
+    properties: list[Json] = [{"id": "displayName", "value": column.title}]
+    if column.unit:
+        properties.append({"id": "unit", "value": column.unit})
+    if column.width:
+        properties.append({"id": "custom.width", "value": column.width})
+    if column.link:
+        link = {"title": "Open", "url": column.link, "targetBlank": True}
+        properties.append({"id": "links", "value": [link]})
+    if column.colours:
+        mapped = {
+            value: {"color": colour, "index": index}
+            for index, (value, colour) in enumerate(column.colours.items())
+        }
+        properties.append({"id": "mappings", "value": [{"type": "value", "options": mapped}]})
+        properties.append({"id": "custom.cellOptions", "value": {"type": "color-text"}})
+    return properties
 
 
 def _link(kind: str, title: str, **fields: Any) -> Json:

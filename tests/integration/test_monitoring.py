@@ -1,12 +1,16 @@
 """Monitoring is true: on a running pipeline every panel shows something, and an alert reaches whom it should.
 
-Apache Kafka, Redis, a scorer, a learner, a fitter, Prometheus with our rules, Alertmanager with our routes.
+Apache Kafka, Redis, PostgreSQL, a scorer, a learner, a fitter, a filler of the case store, Prometheus with
+our rules, Alertmanager with our routes.
 """
 
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,13 +26,16 @@ from tests.promql import recorded, rules, selectors
 from tests.services.alertmanager_server import AlertmanagerServer, Webhook
 from tests.services.kafka_server import KafkaServer
 from tests.services.pipeline import Pipeline
+from tests.services.postgres_server import PostgresServer, rows
+from tests.services.process import Process
 from tests.services.prometheus_server import PrometheusServer
 from tests.services.redis_server import RedisServer
 from tests.services.traffic import labels, transactions
 from tests.services.waiting import eventually
-from tests.services.worker import Worker
+from tests.services.worker import Worker, environment_of
 
-pytestmark = [pytest.mark.service(name) for name in ("kafka", "redis", "prometheus", "alertmanager")]
+SERVICES = ("kafka", "redis", "postgres", "prometheus", "alertmanager")
+pytestmark = [pytest.mark.service(name) for name in SERVICES]
 
 # Scraped every two seconds, so that rates over these are there within seconds.
 VARIABLES = {"$environment": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
@@ -46,6 +53,14 @@ PANELS = [
     for name, board in DASHBOARDS.items()
     for panel in board["panels"]
     for target in panel.get("targets", ())
+    if "expr" in target
+]
+STATEMENTS = [
+    pytest.param(target["rawSql"], id=panel["title"])
+    for board in DASHBOARDS.values()
+    for panel in board["panels"]
+    for target in panel.get("targets", ())
+    if "rawSql" in target
 ]
 MARKS = sorted({mark["expr"] for board in DASHBOARDS.values() for mark in board["annotations"]["list"]})
 CHOICES = sorted(
@@ -63,22 +78,33 @@ class Deployment:
     """What is under test, and who looks at it."""
 
     def __init__(
-        self, pipeline: Pipeline, redis: RedisServer, prometheus: PrometheusServer, webhook: Webhook
+        self,
+        pipeline: Pipeline,
+        redis: RedisServer,
+        prometheus: PrometheusServer,
+        webhook: Webhook,
+        case_store: str,
     ) -> None:
         self.pipeline = pipeline
+        self.case_store = case_store
         self.redis = redis
         self.prometheus = prometheus
         self.webhook = webhook
         self._waves = count()
+        self._published = 0
+        self._labelled = 0
 
-    def go_on(self) -> None:
+    def go_on(self, *, labelled: bool = True) -> None:
         """Send some more transactions through the pipeline, and their labels."""
         wave = next(self._waves)
         some = transactions(150, f"w{wave}-", seed=wave)
+        self._published += len(some)
         self.pipeline.publish(some)
-        self.pipeline.await_scored((wave + 1) * len(some))
-        self.pipeline.publish(labels(some))
-        self.pipeline.await_learnt((wave + 1) * len(some))
+        self.pipeline.await_scored(self._published)
+        if labelled:
+            self._labelled += len(some)
+            self.pipeline.publish(labels(some))
+            self.pipeline.await_learnt(self._labelled)
 
     def send_rubbish(self) -> None:
         topic = self.pipeline.topics.transactions
@@ -102,7 +128,9 @@ def events_in(expr: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def deployment(
-    _shared_kafka: Callable[[], KafkaServer], tmp_path_factory: pytest.TempPathFactory
+    _shared_kafka: Callable[[], KafkaServer],
+    _shared_postgres: Callable[[], PostgresServer],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     """Return a pipeline that has worked for some seconds under everybody's eyes."""
     folder = tmp_path_factory.mktemp
@@ -121,7 +149,11 @@ def deployment(
             batch_negative_rate=0.9,
             batch_every_days=0.1,
             signing_key="a-throw-away-key",
+            # Of a partition's first day: many.
+            alert_threshold=0.02,
+            case_store=_shared_postgres().new_database(),
         )
+        assert settings.case_store is not None
         create_topics(settings)
         logs = folder("workers")
         workers = []
@@ -129,6 +161,12 @@ def deployment(
             worker = Worker(settings, role, logs / f"{role}.log", None)
             stack.callback(worker.kill)
             workers.append(worker)
+        filler = Process(
+            [str(Path(sys.executable).with_name("fraudstream")), "cases"],
+            logs / "cases.log",
+            os.environ | environment_of(settings),
+        )
+        stack.callback(filler.terminate)
         webhook = Webhook()
         stack.callback(webhook.close)
         alertmanager = AlertmanagerServer(folder("alertmanager"), webhook.url)
@@ -139,7 +177,9 @@ def deployment(
         prometheus = PrometheusServer(folder("prometheus"), addresses, alertmanager.address)
         stack.callback(prometheus.stop)
         pipeline = stack.enter_context(Pipeline(settings))
-        deployed = Deployment(pipeline, redis, prometheus, webhook)
+        case_store = settings.case_store.get_secret_value()
+        eventually(lambda: rows(case_store, "SELECT to_regclass('cases')") != [(None,)], describe=filler.tail)
+        deployed = Deployment(pipeline, redis, prometheus, webhook, case_store)
 
         def watched() -> bool:
             deployed.go_on()
@@ -148,6 +188,8 @@ def deployment(
         eventually(watched, 120, lambda: f"a number of each of {sorted(recorded())}", every=1)
         # What shows only by its change wants two more looks.
         deployed.go_on()
+        # Alerts that are still open.
+        deployed.go_on(labelled=False)
         seen = prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0]
         eventually(lambda: prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0] >= seen + 2)
         yield deployed
@@ -197,6 +239,14 @@ def test_every_series_that_an_alert_looks_at_is_there(deployment: Deployment, al
 @pytest.mark.parametrize("expr", PANELS)
 def test_every_query_of_the_dashboards_has_an_answer(deployment: Deployment, expr: str) -> None:
     assert deployment.shows(expr) or events_in(expr), expr
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_every_statement_of_the_dashboards_finds_something(deployment: Deployment, statement: Any) -> None:
+    # The filler may be some seconds behind. A count or a sum that is nought is nothing yet.
+    assert eventually(
+        lambda: [row for row in rows(deployment.case_store, statement) if row[0]], 120, statement
+    )
 
 
 @pytest.mark.parametrize("expr", MARKS)
