@@ -16,7 +16,7 @@ JOBS ?= 4
 # REQUIRE_SERVICES=1 makes a missing service a failure instead of a skip.
 export REQUIRE_SERVICES
 
-.PHONY: help install demo test check format bench soak chaos clean services
+.PHONY: help install demo test check format docs bench soak chaos clean services
 
 help: ## List the commands
 	@echo "make COMMAND [ARGS='options for the program behind it']"
@@ -45,6 +45,9 @@ check: .venv/installed-dev ## Check style, types, layers and rules, and change n
 format: .venv/installed-dev ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
+
+docs: .venv/installed-dev ## Build the documentation as a site (ARGS=serve: show it while you write)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs $(or $(ARGS),build --quiet) && echo "docs: site/index.html"
 
 bench: .venv/installed-dev services ## Run the benchmarks of speed
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -88,7 +88,7 @@ _CHAPTERS = {
 @click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fraudstream")
 def main() -> None:
-    r"""Streaming fraud detection that goes on learning.
+    """Streaming fraud detection that goes on learning.
 
     Transactions and labels come in from Kafka; scores, alerts, metrics and a model that learns and swaps
     itself go out.
@@ -102,7 +102,7 @@ def main() -> None:
     What it would have said of your data:   fraudstream backtest FILE.parquet --report R.html
 
     `fraudstream COMMAND --help` explains each.
-    """
+    """  # noqa: D301 - \b has click leave lines as they are
 
 
 @main.command()

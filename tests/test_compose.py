@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+from grafana.panels import DOCUMENTATION
 from stream.cli import main
 from stream.settings import Settings, load_settings
 from tests.promql import ROOT
@@ -27,7 +28,7 @@ def every(services: dict[str, dict[str, Any]]) -> pytest.MarkDecorator:
 def test_the_whole_system_is_there() -> None:
     assert set(SERVICES) == {
         *("kafka", "redis", "topics-init", "scorer", "learner", "fitter", "simulator"),
-        *("prometheus", "alertmanager", "grafana"),
+        *("prometheus", "alertmanager", "grafana", "docs"),
     }
 
 
@@ -36,7 +37,7 @@ def test_images_are_pinned_to_a_release(service: dict[str, Any]) -> None:
     if service in OURS.values():
         assert service["build"] == "."
     else:
-        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+(-[a-z]+)?", service["image"])
+        assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z]+)?", service["image"])
 
 
 @every(SERVICES)
@@ -137,6 +138,11 @@ def test_prometheus_finds_the_workers_by_the_names_of_their_services() -> None:
     (alertmanagers,) = config["alerting"]["alertmanagers"]
     (configs,) = alertmanagers["static_configs"]
     assert configs["targets"] == ["alertmanager:9093"]
+
+
+def test_the_documentation_is_served_where_alerts_and_dashboards_link_to() -> None:
+    [port] = SERVICES["docs"]["ports"]
+    assert f"http://localhost:{port.split(':')[1]}" == DOCUMENTATION
 
 
 def test_redis_evicts_nothing_and_writes_down_everything() -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from grafana.__main__ import DASHBOARDS
+from grafana.panels import DOCUMENTATION
 from stream.settings import Settings
 from tests.promql import ROOT, complaints, recorded, rules, selectors
 
@@ -91,7 +92,7 @@ def test_every_alert_says_who_is_called_what_is_wrong_and_where_to_read_on(alert
     assert rule["labels"]["severity"] in {"page", "ticket"}
     notes = rule["annotations"]
     assert set(notes) == {"summary", "description", "runbook_url"}
-    assert notes["runbook_url"] == f"docs/runbook.md#{alert.lower()}"
+    assert notes["runbook_url"] == f"{DOCUMENTATION}/runbook/#{alert.lower()}"
     for text in (notes["summary"], notes["description"]):
         assert text.endswith("."), text
     # Without any series left there is nothing to name.

@@ -28,7 +28,7 @@ _MARGIN = 24
     help="How long a service may take for each answer.",
 )
 def doctor(broker: str | None, redis: str | None, timeout: float) -> None:
-    r"""Look at settings, Kafka, topics, Redis, keys, clock and versions; say what to do.
+    """Look at settings, Kafka, topics, Redis, keys, clock and versions; say what to do.
 
     Run it where a worker is to run, with the same environment. It changes nothing. Exit code 1: something is
     wrong, and a worker would not run, or not for long. Warnings alone leave it at 0.
@@ -37,7 +37,7 @@ def doctor(broker: str | None, redis: str | None, timeout: float) -> None:
     Examples:
       fraudstream doctor
       FRAUD_BROKER=kafka:9092 FRAUD_REDIS=redis://redis:6379/0 fraudstream doctor
-    """
+    """  # noqa: D301 - \b has click leave lines as they are
     states: Counter[State] = Counter()
     for finding in examine(os.environ, wall_clock, timeout_seconds=timeout, broker=broker, redis=redis):
         states[finding.state] += 1

@@ -1,0 +1,1 @@
+"""What the repository is tended with, and nothing that is installed."""

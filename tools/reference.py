@@ -1,0 +1,99 @@
+"""The reference pages that are made from the code: `python -m tools.reference` writes them into ``docs``."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from stream.adapters.topics import TopicSpec, topic_specs
+from stream.cli import main
+from stream.clock import DAY_MS
+from stream.settings import Settings
+
+FOLDER: Final = Path(__file__).parents[1] / "docs"
+
+_WIDE: Final[dict[str, Any]] = {"terminal_width": 100, "max_content_width": 100}
+_SETTINGS: Final = """# Settings
+
+Every process reads its settings from the environment. `fraudstream settings` prints them with their values of
+now, and `fraudstream doctor` finds misspelt ones. What is wrong stops the start with one sentence.
+Made from the code: `python -m tools.reference`.
+
+"""
+_CLI: Final = """# Commands
+
+As `fraudstream COMMAND --help` has it; `fraudstream completion bash|zsh|fish` completes them in a shell.
+Made from the code: `python -m tools.reference`.
+"""
+_SHAPES: Final = """# Shapes of the topics
+
+What `fraudstream topics create` makes and `fraudstream topics check` compares with, under default settings.
+[Topics](topics.md) says what lies on each, and why it has its shape.
+Made from the code: `python -m tools.reference`.
+
+| topic | partitions | copies | kept for | settings |
+|---|---|---|---|---|
+"""
+
+
+def pages() -> dict[str, str]:
+    """Return each page by its file's name."""
+    return {"settings.md": settings_page(), "commands.md": commands_page(), "topic-shapes.md": shapes_page()}
+
+
+def settings_page() -> str:
+    """Return every setting with its default and meaning."""
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = ",".join(default) if isinstance(default, tuple) else default
+        value = "unset" if shown is None else "empty" if shown == "" else f"`{shown}`"
+        lines.append(f"| `FRAUD_{name.upper()}` | {value} | {_cell(field.description or '')} |")
+    return _SETTINGS + "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """Return what every command says of itself."""
+    context = click.Context(main, info_name="fraudstream", **_WIDE, **main.context_settings)
+    return _CLI + "".join(f"\n## {path}\n\n```\n{text}\n```\n" for path, text in _helps(main, context))
+
+
+def shapes_page() -> str:
+    """Return the shape of every topic."""
+    return _SHAPES + "\n".join(_shape(spec) for spec in topic_specs(Settings())) + "\n"
+
+
+def _helps(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            # A package of somebody else's may add commands; they are not ours to document.
+            found = command.get_command(context, name)
+            if found is not None and (found.callback is None or _is_ours(found)):
+                inner = click.Context(found, parent=context, info_name=name, **_WIDE)
+                yield from _helps(found, inner)
+
+
+def _is_ours(command: click.Command) -> bool:
+    module = getattr(command.callback, "__module__", "")
+    return module.partition(".")[0] in {"stream", "producers", "consumers"}
+
+
+def _shape(spec: TopicSpec) -> str:
+    config = dict(spec.config)
+    kept = int(config.pop("retention.ms"))
+    days = "ever" if kept < 0 else f"{kept / DAY_MS:g} days"
+    rest = "<br>".join(f"`{name}={value}`" for name, value in sorted(config.items()))
+    return f"| `{spec.name}` | {spec.partitions} | {spec.replication} | {days} | {rest} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)
+        sys.stdout.write(f"{FOLDER / name}\n")
