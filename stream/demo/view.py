@@ -21,7 +21,8 @@ _TWO_COLUMNS: Final = 120
 """Characters from which on there are two columns."""
 _FIGURES: Final = 4
 """Lines of figures."""
-_MOST_ALERTS: Final = 8
+_MOST_ALERTS: Final = 15
+_LEGEND: Final = "decides, the others score in shadow; 1 is perfect, a guess 0.01"
 _DAY_SECONDS: Final = DAY_MS // SECOND_MS
 
 
@@ -52,11 +53,11 @@ class View:
         models = max(1, len(self._story.figures.average_precision))
         yield self._head(width)
         if width < _TWO_COLUMNS:
-            # Head, four titles, the figures, the models with their heading, the foot.
-            room = _share_out(height - 1 - (2 + 4 + _FIGURES + models + 1 + 1))
+            # Head, four titles, the figures, the models with their heading and legend, the foot.
+            room = _share_out(height - 1 - (2 + 4 + _FIGURES + models + 2 + 1))
             yield self._stream()
             yield self._models(width, options.ascii_only)
-            yield self._events(room.events)
+            yield self._events(console, width, room.events)
             yield self._alerts(room.alerts)
         else:
             left = width * 2 // 5
@@ -68,7 +69,7 @@ class View:
             columns.add_row(
                 Group(self._stream(), self._models(left, options.ascii_only)),
                 "",
-                Group(self._events(room.events), self._alerts(room.alerts)),
+                Group(self._events(console, width - left - 2, room.events), self._alerts(room.alerts)),
             )
             yield columns
         # A short last line: the ^C that terminals echo after it must not wrap and shift what is drawn next.
@@ -155,10 +156,21 @@ class View:
                 Text(line, "green" if champion else "dim"),
             )
         title = _title("Average precision of the models, over the last labels")
-        return Group(title, grid) if judged else Group(title, Padding(Text("no labels yet", "dim"), (0, 1)))
+        legend = Text(f" {'*' if ascii_only else '★'} {_LEGEND}", "dim", no_wrap=True, overflow="ellipsis")
+        return (
+            Group(title, grid, legend)
+            if judged
+            else Group(title, Padding(Text("no labels yet", "dim"), (0, 1)))
+        )
 
-    def _events(self, room: int) -> RenderableType:
-        lines = [event_line(event) for event in self._story.model_events[-room:]] if room else []
+    def _events(self, console: Console, width: int, room: int) -> RenderableType:
+        """Show the last events whole; of the very last as much as there is room for."""
+        lines: list[Text] = []
+        for event in reversed(self._story.model_events):
+            wrapped = list(event_line(event).wrap(console, width - 1))
+            if lines and len(lines) + len(wrapped) > room:
+                break
+            lines = [*wrapped[:room], *lines]
         return _section("Drift and swaps", lines, "nothing yet")
 
     def _alerts(self, room: int) -> RenderableType:

@@ -79,8 +79,9 @@ def alert_head(alert: Alert) -> Text:
     moment = datetime.fromtimestamp(alert.event_time / 1000, UTC)
     return Text.assemble(
         (f"{moment:%Y-%m-%d %H:%M} ", "dim"),
+        ("score ", "dim"),
         (f"{alert.score:.2f}", "bold red"),
-        f" {alert.amount:.2f} {alert.customer_id} at {alert.terminal_id}",
+        f"  {alert.amount:.2f} paid by {alert.customer_id} at {alert.terminal_id}",
     )
 
 

@@ -98,6 +98,7 @@ def render(findings: Findings, run: Run) -> str:
         first=_day(run.summary.first_event_time),
         last=_day(run.summary.last_event_time),
         label_delay=_span(run.label_delay),
+        lead=_lead(findings, run),
         figures=_figures(findings, run),
         sections=sections,
         baselines=_baselines(findings),
@@ -105,6 +106,24 @@ def render(findings: Findings, run: Run) -> str:
         models=_models(findings),
         settings=_settings(run),
     )
+
+
+def _lead(findings: Findings, run: Run) -> str:
+    """Say in two sentences what a first reader wants to know."""
+    total, days = findings.tally.total, run.summary.alerts_per_day
+    if not total.frauds:
+        return (
+            "Nothing in this recording is known to be a fraud, so it cannot tell how well frauds are found."
+        )
+    lead = (
+        f"Of {total.frauds:,} known frauds, {total.caught:,} were alerts: {_share(total.recall)} of them,"
+        f" with {_share(total.amount_recall)} of their money."
+    )
+    if total.caught:
+        effort = f"{total.judged_alerts / total.caught:.1f}".removesuffix(".0")
+        lead += f" To find one, analysts had to look at {effort} alerts on average"
+        lead += "." if days is None else f", {days:.0f} a day in all."
+    return f"{lead} The first days weigh on this: nothing had been learnt yet."
 
 
 def _figures(findings: Findings, run: Run) -> list[Figure]:

@@ -199,6 +199,15 @@ def test_every_colour_has_a_light_and_a_dark_value(eventful: str) -> None:
     assert set(re.findall(r"#[0-9a-f]{6}\b(?![0-9a-f])", charts)) == set()
 
 
+def test_it_begins_with_what_a_first_reader_wants_to_know() -> None:
+    given = findings(month())
+    total = given.tally.total
+    words = Page(render(given, run())).words
+    assert f"Of {total.frauds:,} known frauds, {total.caught:,} were alerts: " in words
+    assert f"look at {total.judged_alerts / total.caught:.1f}".removesuffix(".0") in words
+    assert words.index("known frauds") < words.index("Brier score") < words.index("published: ")
+
+
 def test_the_same_findings_make_the_same_page() -> None:
     pages = {render(findings(month()), run()) for _ in range(2)}
     assert len(pages) == 1

@@ -55,7 +55,7 @@ def test_the_first_alerts_come_with_their_reasons_and_no_more(new_story: Callabl
     alerts = [line for line in written if line.startswith("alert ")]
     assert len(alerts) == 5
     assert alerts[0] == (
-        "alert 2025-01-02 00:00 0.97 420.00 C1 at T33:"
+        "alert 2025-01-02 00:00 score 0.97  420.00 paid by C1 at T33:"
         " amount 8.4 times the usual; first time at this terminal"
     )
     assert written[-1] == "(further alerts are counted only)"

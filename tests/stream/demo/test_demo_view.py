@@ -75,8 +75,15 @@ def test_it_shows_events_and_alerts_with_their_reasons(story: Story) -> None:
 
     assert "drift    logistic-1: frauds scored too low" in text
     assert "swap     forest-1 takes over from logistic-1" in text
-    assert "420.00 C29 at T33" in text
+    assert re.search(r"score 0\.\d\d  420\.00 paid by C29 at T33", text)
     assert "amount 8.4 times the usual; first time at this terminal" in text
+
+
+def test_an_event_is_told_whole_where_there_is_room(story: Story) -> None:
+    text = " ".join(rendered(story, 80, 50).split())
+
+    assert all(event.detail in text for event in story.model_events)
+    assert "★ decides, the others score in shadow" in text
 
 
 def test_it_uses_no_colour_that_one_ground_swallows(story: Story) -> None:
