@@ -45,13 +45,13 @@ def pages() -> dict[str, str]:
 
 def settings_page() -> str:
     """Return every setting with its default and meaning."""
-    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    sections = []
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = ",".join(default) if isinstance(default, tuple) else default
         value = "unset" if shown is None else "empty" if shown == "" else f"`{shown}`"
-        lines.append(f"| `FRAUD_{name.upper()}` | {value} | {_cell(field.description or '')} |")
-    return _SETTINGS + "\n".join(lines) + "\n"
+        sections.append(f"## FRAUD_{name.upper()}\n\n{field.description}\n\nDefault: {value}.\n")
+    return _SETTINGS + "\n".join(sections)
 
 
 def commands_page() -> str:
@@ -87,10 +87,6 @@ def _shape(spec: TopicSpec) -> str:
     days = "ever" if kept < 0 else f"{kept / DAY_MS:g} days"
     rest = "<br>".join(f"`{name}={value}`" for name, value in sorted(config.items()))
     return f"| `{spec.name}` | {spec.partitions} | {spec.replication} | {days} | {rest} |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
