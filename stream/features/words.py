@@ -20,6 +20,10 @@ Row = Mapping[str, float]
 """Every feature of a transaction by name."""
 
 
+SAID_OF_THE_AMOUNT: Final = frozenset({"amount", "amount_ratio", "amount_zscore"})
+"""Features whose phrases all give the amount beside what is usual: one of them is enough for a reader."""
+
+
 def say(feature: str, row: Row) -> str:
     """Put a feature's value into words.
 

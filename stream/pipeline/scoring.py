@@ -12,7 +12,7 @@ from stream.features.cohort import observe_all
 from stream.features.customer import CUSTOMER_FEATURES, STATE
 from stream.features.packing import Rows, take
 from stream.features.risk import RISK, TERMINAL_FEATURES, customer_risks, terminal_risks
-from stream.features.words import say
+from stream.features.words import SAID_OF_THE_AMOUNT, say
 from stream.models.compiled import CompiledModel
 from stream.pipeline.decision import Asked, Decider
 from stream.pipeline.lineup import lineup_of
@@ -192,7 +192,7 @@ def _judge(
 
 
 def _reasons(x: NDArray[np.float64], model: CompiledModel) -> list[Reasons]:
-    """Name for each row the features that pushed its score up most.
+    """Name for each row the features that pushed its score up most, of those that say the same the strongest.
 
     Where none did, as with a model that says the same to everybody, the one that pushed it down least.
     """
@@ -203,6 +203,11 @@ def _reasons(x: NDArray[np.float64], model: CompiledModel) -> list[Reasons]:
         row = dict(zip(FEATURE_NAMES, values, strict=True))
         # Stable: of equal pushes, the first of the catalogue.
         ranked = sorted(zip(FEATURE_NAMES, pushes, strict=True), key=lambda pair: -pair[1])
-        strongest = [(name, push) for name, push in ranked[:REASONS] if push > 0] or ranked[:1]
+        strongest = [pair for pair in _distinct(ranked)[:REASONS] if pair[1] > 0] or ranked[:1]
         reasons.append(tuple((name, row[name], push, say(name, row)) for name, push in strongest))
     return reasons
+
+
+def _distinct(ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    amounts = [name for name, _ in ranked if name in SAID_OF_THE_AMOUNT]
+    return [pair for pair in ranked if pair[0] not in amounts[1:]]

@@ -120,6 +120,18 @@ def test_an_alert_of_a_model_without_an_opinion_gives_a_reason_too() -> None:
     assert text == "amount 50.00"
 
 
+def test_what_is_to_be_said_of_the_amount_is_said_once() -> None:
+    names = ("amount", "amount_ratio", "amount_zscore", "hour_of_day")
+    weight = np.zeros(WIDTH)
+    weight[[FEATURE_NAMES.index(name) for name in names]] = (0.1, 0.4, 0.2, 0.3)
+    model = Linear(np.full(WIDTH, -1.0), np.ones(WIDTH), weight, 1_000.0)
+    batch = score([transaction("a", amount=50.0)], Served("sure-1", 1, model))
+    found = [name for name, *_ in batch.scored.pendings()["a"].reasons]
+    pushes = dict(zip(FEATURE_NAMES, model.contributions(matrix(batch).astype(np.float64))[0], strict=True))
+    strongest = max(names[:3], key=lambda name: pushes[name])
+    assert sorted(found) == sorted([strongest, "hour_of_day"])
+
+
 def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least() -> None:
     weight = np.full(WIDTH, -0.5)
     weight[RATIO] = -0.1
