@@ -80,7 +80,7 @@ DESK: Final[Json] = dashboard(
                 s.CASES,
                 {
                     "event_time": Column("Time", "dateTimeAsIso", 170),
-                    "transaction_id": Column("Transaction", link="${desk}/cases/${__value.raw}"),
+                    "transaction_id": Column("Transaction", link="${desk}/case?transaction=${__value.raw}"),
                     "customer_id": Column("Customer"),
                     "terminal_id": Column("Terminal"),
                     "amount": Column("Amount", width=90),

@@ -12,9 +12,12 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from consumers.desk.rendering import case_path
 from grafana.__main__ import DASHBOARDS, FOLDER
+from grafana.desk import CASE_PAGE
 from grafana.panels import CASES, WIDTH, render
 from stream.adapters.metrics import CATALOGUE
+from stream.settings import Settings
 from tests.promql import ROOT, complaints, rules, selectors
 
 SCHEMA = ROOT / "consumers" / "cases" / "schema" / "0001_cases.sql"
@@ -151,6 +154,21 @@ def test_panels_link_to_the_runbook_and_every_alert_has_its_panel() -> None:
 
 def _links(panel: dict[str, Any]) -> list[dict[str, Any]]:
     return panel.get("links", [])
+
+
+def test_an_alert_is_one_click_from_the_page_where_it_is_judged() -> None:
+    [panel] = (
+        one for one in DASHBOARDS["fraudstream-desk.json"]["panels"] if one["title"] == "Alerts to judge"
+    )
+    links = [
+        link["url"]
+        for override in panel["fieldConfig"]["overrides"]
+        for attribute in override["properties"]
+        if attribute["id"] == "links"
+        for link in attribute["value"]
+    ]
+    assert links == [f"${{desk}}{case_path('X').replace('X', '${__value.raw}')}"]
+    assert f"http://localhost:{Settings().desk_port}" == CASE_PAGE
 
 
 def test_the_first_page_is_a_dashboard() -> None:
