@@ -49,7 +49,7 @@ from stream.records import (
     encode,
 )
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
-from stream.registry.seal import seal, unseal
+from stream.registry.seal import Purpose, seal, unseal
 from stream.registry.snapshot import (
     Member,
     Roster,
@@ -163,14 +163,14 @@ def feed_ledger(data: bytes) -> None:
 
 def feed_roster(data: bytes) -> None:
     """Open a roster, sealed by nobody and under a good seal."""
-    for sealed in (data, seal(data, None)):
+    for sealed in (data, seal(data, None, "roster")):
         with suppress(SnapshotError):
             decode_roster(sealed, None)
 
 
 def feed_snapshot(data: bytes) -> None:
     """Open a snapshot, sealed by nobody and under a good seal, and score with it."""
-    for sealed in (data, seal(data, None)):
+    for sealed in (data, seal(data, None, "snapshot")):
         with suppress(SnapshotError):
             info, model = decode_snapshot(sealed, None, SCHEMA)
             if 0 < info.features <= WIDTH:
@@ -182,7 +182,7 @@ def feed_checkpoint(data: bytes) -> None:
     with suppress(SnapshotError):
         decode_checkpoint(data, b"secret", SCHEMA)
     with suppress(SnapshotError):
-        decode_checkpoint(seal(data, None), None, "other features")
+        decode_checkpoint(seal(data, None, "checkpoint"), None, "other features")
 
 
 def _whole(data: bytes, decode: Callable[[list[Record], int], Decoded[Transaction] | Decoded[Label]]) -> None:
@@ -195,8 +195,8 @@ def _whole(data: bytes, decode: Callable[[list[Record], int], Decoded[Transactio
             assert (back.key, back.value, back.offset) == (key, data, 1)
 
 
-def _payload(sealed: bytes) -> bytes:
-    return unseal(sealed, None, most_bytes=_MOST)
+def _payload(sealed: bytes, purpose: Purpose) -> bytes:
+    return unseal(sealed, None, purpose, most_bytes=_MOST)
 
 
 def _targets() -> dict[str, Target]:
@@ -211,7 +211,9 @@ def _targets() -> dict[str, Target]:
         river_version="0.26.1",
         metrics={"learned": 1.0},
     )
-    member = Member(version="logistic-1", recipe="logistic", snapshot=1, key="logistic-1.1.1")
+    member = Member(
+        version="logistic-1", recipe="logistic", snapshot=1, key="logistic-1.1.1", digest=bytes(32)
+    )
     roster = encode_roster(Roster(roster=1, champion="logistic-1", members=(member,)), None)
     snapshot = encode_snapshot(info, Constant(0.25), None)
     state = CustomerState()
@@ -233,11 +235,14 @@ def _targets() -> dict[str, Target]:
         "risk": Target(feed_risk, tuple(pack_risks([RiskRecord()]))),
         "verdicts": Target(feed_verdicts, (pack_verdicts((Said(1, True), Said(2, False))),)),
         "ledger": Target(feed_ledger, (ledger.pack(),)),
-        "roster": Target(feed_roster, (roster, _payload(roster))),
-        "snapshot": Target(feed_snapshot, (snapshot, _payload(snapshot))),
+        "roster": Target(feed_roster, (roster, _payload(roster, "roster"))),
+        "snapshot": Target(feed_snapshot, (snapshot, _payload(snapshot, "snapshot"))),
         "checkpoint": Target(
             feed_checkpoint,
-            (encode_checkpoint({"a": 1}, b"secret", SCHEMA), _payload(encode_checkpoint({}, None, SCHEMA))),
+            (
+                encode_checkpoint({"a": 1}, b"secret", SCHEMA),
+                _payload(encode_checkpoint({}, None, SCHEMA), "checkpoint"),
+            ),
         ),
     }
 

@@ -1,14 +1,16 @@
 """Every setting, declared once: environment variables `FRAUD_...`, validated before anything starts."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from stream.errors import SettingsError
+from stream.registry.seal import Keyring
 from stream.secret_files import is_secret
 from stream.transport import TransportSettings, part_login
 
+_LEAST_KEY: Final = 16
 Role = Literal["score", "learn", "fit", "all"]
 Party = Literal[
     "score", "learn", "fit", "producer", "alerts", "archive", "cases", "desk", "settle", "redrive", "topics"
@@ -228,8 +230,15 @@ class Settings(TransportSettings):
     signing_key: Annotated[
         SecretStr | None,
         Field(
-            min_length=16,
+            min_length=_LEAST_KEY,
             description="Signs snapshots and checkpoints (HMAC-SHA256); unset: they are only checksummed.",
+        ),
+    ] = None
+    signing_keys_accepted: Annotated[
+        SecretStr | None,
+        Field(
+            description="Further keys, comma-separated, whose signatures are accepted: while keys change, the"
+            " next one, and then the one before."
         ),
     ] = None
 
@@ -271,6 +280,31 @@ class Settings(TransportSettings):
         # A JSON list, which other tools write for a tuple, reads the same.
         names = (name.strip(" \"'") for name in value.strip("[] ").split(","))
         return [name for name in names if name]
+
+    @field_validator("signing_keys_accepted")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and any(len(key) < _LEAST_KEY for key in _keys(value)):
+            raise ValueError(f"each key needs at least {_LEAST_KEY} characters")
+        return value
+
+    @model_validator(mode="after")
+    def _one_signs(self) -> "Settings":
+        if self.signing_keys_accepted is not None and self.signing_key is None:
+            raise SettingsError("FRAUD_SIGNING_KEYS_ACCEPTED is set without FRAUD_SIGNING_KEY; set that too")
+        return self
+
+    def keyring(self) -> Keyring | None:
+        """Return the keys that models and checkpoints are signed with; None where nothing is signed."""
+        accepted = _keys(self.signing_keys_accepted) if self.signing_keys_accepted is not None else []
+        if self.signing_key is None:
+            return None
+        signing = self.signing_key.get_secret_value()
+        return Keyring(signing.encode(), tuple(key.encode() for key in accepted))
+
+
+def _keys(value: SecretStr) -> list[str]:
+    return [key.strip() for key in value.get_secret_value().split(",")]
 
 
 def load_settings(**overrides: Any) -> Settings:

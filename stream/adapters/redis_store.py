@@ -20,6 +20,8 @@ from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
 from stream.errors import AccessError, FencedError, InfrastructureError, StateLostError
 from stream.ports import Loaded, RiskKey, Tenure, Token
+from stream.registry.seal import SEAL_BYTES
+from stream.registry.snapshot import MOST_BYTES, MOST_ROSTER_BYTES
 from stream.settings import Settings
 
 _STAGED_TTL: Final = timedelta(minutes=10)
@@ -249,11 +251,11 @@ class RedisStore:
 
     def roster(self) -> bytes | None:
         """Read the roster of active models; None before the first."""
-        return self._get("reading the roster", self._learner.roster)
+        return self._get("reading the roster", self._learner.roster, MOST_ROSTER_BYTES + SEAL_BYTES)
 
     def snapshot(self, key: str) -> bytes | None:
         """Read a snapshot named by the roster; None when it has been replaced meanwhile."""
-        return self._get(f"reading snapshot {key}", self._learner.snapshot(key))
+        return self._get(f"reading snapshot {key}", self._learner.snapshot(key), MOST_BYTES + SEAL_BYTES)
 
     # The learner's side.
 
@@ -417,9 +419,11 @@ class RedisStore:
         what = "looking for an offered model"
         if int(self._get(what, keys.revision) or 0) == known:
             return None
-        with self._redis.doing(what) as client:
-            revision, offer = cast("list[bytes | None]", client.mget([keys.revision, keys.offer]))
-        return None if revision is None or offer is None else (int(revision), offer)
+        with self._redis.doing(what) as client, client.pipeline(transaction=True) as pipe:
+            pipe.get(keys.revision)
+            pipe.getrange(keys.offer, 0, MOST_BYTES + SEAL_BYTES)
+            revision, offer = pipe.execute()
+        return (int(revision), offer) if revision and offer else None
 
     # Progress.
 
@@ -437,8 +441,11 @@ class RedisStore:
         """Return the offset of the last label stored, or -1."""
         return _offset(self._get("reading the learner's progress", self._learner.watermark))
 
-    def _get(self, what: str, key: str) -> bytes | None:
+    def _get(self, what: str, key: str, most_bytes: int | None = None) -> bytes | None:
+        """Read a value; of one that is larger than allowed only so much that this shows."""
         with self._redis.doing(what) as client:
+            if most_bytes is not None:
+                return cast("bytes", client.getrange(key, 0, most_bytes)) or None
             # redis-py types the answers for clients that decode them; ours does not.
             return cast("bytes | None", client.get(key))
 

@@ -35,7 +35,7 @@ class RedisRights(NamedTuple):
         return tuple(sorted({*_READS, *(_WRITES if self.written else ()), *_OTHERS}))
 
 
-_READS: Final = ("exists", "get", "hget", "hgetall", "hmget", "mget", "smembers")
+_READS: Final = ("exists", "get", "getrange", "hget", "hgetall", "hmget", "mget", "smembers")
 _WRITES: Final = (
     "del",
     "hdel",
@@ -53,6 +53,7 @@ _WRITES: Final = (
 )
 _OTHERS: Final = ("discard", "evalsha", "exec", "multi", "ping", "script|load", "select", "time")
 _SAMPLES: Final = {
+    "getrange": ("0", "1"),
     "hdel": ("f",),
     "hget": ("f",),
     "hmget": ("f",),

@@ -126,9 +126,8 @@ def _check_keys(settings: Settings) -> Iterator[Finding]:
             "keys", f"nothing under {settings.namespace}: yet: the first learner will publish its models"
         )
         return
-    key = settings.signing_key
     try:
-        champion = decode_roster(roster, None if key is None else key.get_secret_value().encode()).champion
+        champion = decode_roster(roster, settings.keyring()).champion
     except SnapshotError as error:
         yield wrong("keys", f"{error}; is FRAUD_SIGNING_KEY the one that the learner has?")
         return

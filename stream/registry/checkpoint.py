@@ -18,7 +18,7 @@ from msgspec import Struct
 import stream
 from stream.errors import SnapshotError
 from stream.records import UNREADABLE
-from stream.registry.seal import seal, unseal
+from stream.registry.seal import Key, seal, unseal
 
 LAYOUT: Final = 4
 """To be raised whenever a class that the learner holds changes what it is made of."""
@@ -80,7 +80,7 @@ class _Body(Struct, frozen=True):
 _BODY = msgspec.msgpack.Decoder(_Body)
 
 
-def encode_checkpoint(state: object, key: bytes | None, feature_schema: str) -> bytes:
+def encode_checkpoint(state: object, key: Key, feature_schema: str) -> bytes:
     """Seal the learner's state.
 
     Parameters
@@ -93,10 +93,10 @@ def encode_checkpoint(state: object, key: bytes | None, feature_schema: str) -> 
         Of the features that the models learn from.
     """
     pickled = pickle.dumps(state, protocol=5)
-    return seal(msgspec.msgpack.encode(_Body(_here(feature_schema), pickled)), key)
+    return seal(msgspec.msgpack.encode(_Body(_here(feature_schema), pickled)), key, "checkpoint")
 
 
-def decode_checkpoint(sealed: bytes, key: bytes | None, feature_schema: str) -> Any:
+def decode_checkpoint(sealed: bytes, key: Key, feature_schema: str) -> Any:
     """Open a checkpoint.
 
     Parameters
@@ -111,7 +111,7 @@ def decode_checkpoint(sealed: bytes, key: bytes | None, feature_schema: str) -> 
         checkpoint of ours holds. Nothing outside the allow-list was called.
     """
     try:
-        body = _BODY.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
+        body = _BODY.decode(unseal(sealed, key, "checkpoint", most_bytes=MOST_BYTES))
     except UNREADABLE as error:
         raise SnapshotError(f"the checkpoint cannot be read: {error}") from error
     here = _here(feature_schema)

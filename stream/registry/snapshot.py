@@ -3,6 +3,7 @@
 Both are sealed msgpack. A snapshot holds plain arrays and metadata, never code.
 """
 
+import hashlib
 from math import prod
 from typing import Any, Final
 
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from stream.errors import SnapshotError
 from stream.models.compiled import CompiledModel, compiled_from_parts
 from stream.records import UNREADABLE
-from stream.registry.seal import seal, unseal
+from stream.registry.seal import Key, seal, unseal
 
 LAYOUT: Final = 1
+ROSTER_LAYOUT: Final = 2
 MOST_BYTES: Final = 64 * 1024 * 1024
+MOST_ROSTER_BYTES: Final = 1024 * 1024
 _DTYPES: Final = {"<f8", "<i4"}
 
 
@@ -48,6 +51,8 @@ class Member(Struct, frozen=True, kw_only=True):
     recipe: str
     snapshot: int
     key: str
+    digest: bytes
+    """SHA-256 of the sealed snapshot: no other, and no older one, can be put under its key."""
 
 
 class Roster(Struct, frozen=True, kw_only=True):
@@ -57,7 +62,16 @@ class Roster(Struct, frozen=True, kw_only=True):
     """Changes with the champion and with the list of members, not with their snapshots."""
     champion: str
     members: tuple[Member, ...]
-    layout: int = LAYOUT
+    term: int = 0
+    """Grows with each learner that takes the role over."""
+    edition: int = 0
+    """Grows with each roster of a term."""
+    layout: int = ROSTER_LAYOUT
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Which of two rosters is the newer: it grows with each that is published."""
+        return self.term, self.edition
 
 
 class _Array(Struct, array_like=True):
@@ -89,16 +103,14 @@ def model_version(recipe: str, generation: int) -> str:
     return f"{recipe}-{generation}"
 
 
-def encode_snapshot(info: SnapshotInfo, model: CompiledModel, key: bytes | None) -> bytes:
+def encode_snapshot(info: SnapshotInfo, model: CompiledModel, key: Key) -> bytes:
     """Seal a compiled model with what is to be known of it."""
     meta, arrays = model.to_parts()
     packed = {name: _pack(array) for name, array in arrays.items()}
-    return seal(msgspec.msgpack.encode(_Body(LAYOUT, info, model.kind, meta, packed)), key)
+    return seal(msgspec.msgpack.encode(_Body(LAYOUT, info, model.kind, meta, packed)), key, "snapshot")
 
 
-def decode_snapshot(
-    sealed: bytes, key: bytes | None, feature_schema: str
-) -> tuple[SnapshotInfo, CompiledModel]:
+def decode_snapshot(sealed: bytes, key: Key, feature_schema: str) -> tuple[SnapshotInfo, CompiledModel]:
     """Open a snapshot.
 
     Parameters
@@ -106,7 +118,7 @@ def decode_snapshot(
     sealed
         As :func:`encode_snapshot` returned it.
     key
-        The signing key, or None where nothing is signed.
+        The signing keys, or None where nothing is signed.
     feature_schema
         Identifies the names and the order of the features here.
 
@@ -116,7 +128,7 @@ def decode_snapshot(
         It is damaged, forged, of another layout, or made for other features.
     """
     try:
-        body = _BODY.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
+        body = _BODY.decode(unseal(sealed, key, "snapshot", most_bytes=MOST_BYTES))
     except UNREADABLE as error:
         raise SnapshotError(f"a snapshot cannot be read: {error}") from error
     info = body.info
@@ -131,12 +143,12 @@ def decode_snapshot(
     return info, compiled_from_parts(body.kind, body.meta, arrays, info.features)
 
 
-def encode_roster(roster: Roster, key: bytes | None) -> bytes:
+def encode_roster(roster: Roster, key: Key) -> bytes:
     """Seal a roster."""
-    return seal(msgspec.msgpack.encode(roster), key)
+    return seal(msgspec.msgpack.encode(roster), key, "roster")
 
 
-def decode_roster(sealed: bytes, key: bytes | None) -> Roster:
+def decode_roster(sealed: bytes, key: Key) -> Roster:
     """Open a roster.
 
     Raises
@@ -145,14 +157,19 @@ def decode_roster(sealed: bytes, key: bytes | None) -> Roster:
         It is damaged, forged, of another layout, or its champion is none of its members.
     """
     try:
-        roster = _ROSTER.decode(unseal(sealed, key, most_bytes=MOST_BYTES))
+        roster = _ROSTER.decode(unseal(sealed, key, "roster", most_bytes=MOST_ROSTER_BYTES))
     except UNREADABLE as error:
         raise SnapshotError(f"the roster cannot be read: {error}") from error
-    if roster.layout != LAYOUT:
-        raise SnapshotError(f"the roster has layout {roster.layout}, this version reads {LAYOUT}")
+    if roster.layout != ROSTER_LAYOUT:
+        raise SnapshotError(f"the roster has layout {roster.layout}, this version reads {ROSTER_LAYOUT}")
     if roster.champion not in {member.version for member in roster.members}:
         raise SnapshotError(f"the roster's champion {roster.champion} is none of its members")
     return roster
+
+
+def digest_of(sealed: bytes) -> bytes:
+    """Return what a roster knows a sealed snapshot by."""
+    return hashlib.sha256(sealed).digest()
 
 
 def _pack(array: NDArray[Any]) -> _Array:

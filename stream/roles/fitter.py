@@ -16,6 +16,7 @@ from stream.features.catalogue import SCHEMA, WIDTH
 from stream.models.boosted import Boosted
 from stream.ports import FitterStore, Token
 from stream.records import Record, decode_labels
+from stream.registry.seal import Key
 from stream.registry.snapshot import SnapshotInfo, decode_snapshot, encode_snapshot
 from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
@@ -128,7 +129,7 @@ class FitterRole:
         store: FitterStore,
         clock: Clock,
         policy: FitterPolicy,
-        signing_key: bytes | None,
+        signing_key: Key,
         waits: Waits,
         fit: Fit = fit,
     ) -> None:

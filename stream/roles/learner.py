@@ -38,11 +38,13 @@ from stream.records import (
     encode,
 )
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
+from stream.registry.seal import Key
 from stream.registry.snapshot import (
     Member,
     Roster,
     SnapshotInfo,
     decode_snapshot,
+    digest_of,
     encode_roster,
     encode_snapshot,
 )
@@ -167,7 +169,7 @@ class LearnerRole:
         topics: TopicNames,
         clock: Clock,
         policy: LearnerPolicy,
-        signing_key: bytes | None,
+        signing_key: Key,
         waits: Waits,
     ) -> None:
         self._store = store
@@ -179,6 +181,8 @@ class LearnerRole:
         self._waits = waits
         self._pendings = PendingReader(store, waits.redis)
         self._token = Token(0)
+        self._edition = 0
+        """Of the last roster published, among those of this token."""
         self._stored = -1
         self._scorers: CatchUp | None = None
         self.resumption = Resumption(0, 0)
@@ -223,6 +227,7 @@ class LearnerRole:
             The store has lost everything, and the policy is to stop.
         """
         self._token, self._stored = self._waits.redis(self._store.take_learner)
+        self._edition = 0
         if log is not None:
             place = Place(self._topics.labels, 0, log)
             self.resumption = resume(place, self._stored, self._policy.lost_state, self._waits)
@@ -473,10 +478,23 @@ class LearnerRole:
             return
         snapshots = {self._key(one): self._snapshot(one) for one in publication}
         members = tuple(
-            Member(version=one.version, recipe=one.recipe, snapshot=one.snapshot, key=self._key(one))
+            Member(
+                version=one.version,
+                recipe=one.recipe,
+                snapshot=one.snapshot,
+                key=self._key(one),
+                digest=digest_of(snapshots[self._key(one)]),
+            )
             for one in publication
         )
-        roster = Roster(roster=self.learner.roster, champion=publication[0].version, members=members)
+        self._edition += 1
+        roster = Roster(
+            roster=self.learner.roster,
+            champion=publication[0].version,
+            members=members,
+            term=self._token,
+            edition=self._edition,
+        )
         sealed = encode_roster(roster, self._signing_key)
         self._waits.redis(self._store.publish, self._token, sealed, snapshots)
         self._published_ms = self._clock()
@@ -528,7 +546,7 @@ def _contested(place: Record, now_ms: int) -> DeadLetter:
     return dead_letter(place, DeadLetterReason.CONTESTED_LABEL, detail, now_ms)
 
 
-def _open_offer(revision: int, sealed: bytes, key: bytes | None) -> Offer:
+def _open_offer(revision: int, sealed: bytes, key: Key) -> Offer:
     info, compiled = decode_snapshot(sealed, key, SCHEMA)
     for name in ("learned", "frauds_learned"):
         if not info.metrics.get(name, nan) >= 0:

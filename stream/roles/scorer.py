@@ -25,6 +25,7 @@ from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
 from stream.records import Alert, DeadLetter, Decoded, Record, Score, Transaction, decode_transactions, encode
+from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
@@ -154,7 +155,7 @@ class ScorerRole:
         topics: TopicNames,
         clock: Clock,
         policy: ScorerPolicy,
-        signing_key: bytes | None,
+        signing_key: Key,
         waits: Waits,
         beside: Executor | None = None,
     ) -> None:

@@ -70,8 +70,7 @@ class Host(ABC):
         self.fatal: BaseException | None = None
         self.stopping = threading.Event()
         self._waiting_for: dict[str, InfrastructureError] = {}
-        secret = settings.signing_key
-        self.signing_key = secret.get_secret_value().encode() if secret else None
+        self.signing_key = settings.keyring()
         self.store = RedisStore.of(settings)
         self.access = KafkaAccess.of(settings)
         self.emitter = KafkaEmitter(self.access)

@@ -1,11 +1,20 @@
 """Models that were damaged or forged in Redis: refused with the reason, and the last good ones go on."""
 
+import os
+import pickle
+import platform
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import redis
+import river
 
+from stream.features.catalogue import SCHEMA
 from stream.records import Score
+from stream.registry import checkpoint
 from stream.registry.seal import seal, unseal
 from stream.registry.snapshot import MOST_BYTES
 from stream.settings import Settings
@@ -26,7 +35,9 @@ def cut_short(sealed: bytes) -> bytes:
 
 
 def forged(sealed: bytes) -> bytes:
-    return seal(unseal(sealed, KEY.encode(), most_bytes=MOST_BYTES), b"somebody else's key")
+    return seal(
+        unseal(sealed, KEY.encode(), "snapshot", most_bytes=MOST_BYTES), b"somebody else's key", "snapshot"
+    )
 
 
 def altered(sealed: bytes) -> bytes:
@@ -54,7 +65,7 @@ def test_damaged_snapshots_are_refused_and_scoring_goes_on_with_the_last_good_on
         assert {(one.model_version, one.snapshot) for one in map(_only, answers.values())} == {
             ("ensemble-1", 1)
         }
-        assert "refused, still serving ensemble-1: its signature does not match" in scorer.tail()
+        assert "refused, still serving ensemble-1: the snapshot " in scorer.tail()
         assert scorer.is_ready()
 
         # One that starts now has no good ones, and waits; it goes on by itself when there are.
@@ -63,7 +74,7 @@ def test_damaged_snapshots_are_refused_and_scoring_goes_on_with_the_last_good_on
         pipeline.publish(last)
         eventually(lambda: "cannot be used, scoring waits for others" in scorer.tail(), describe=scorer.tail)
         assert not scorer.is_ready()
-        assert "its signature does not match" in scorer.why_not_ready()
+        assert "is not the one that the roster names" in scorer.why_not_ready()
         worker(settings, "learn", timeout=None)
         assert len(pipeline.scores(last)) == 300
         eventually(scorer.is_ready)
@@ -96,6 +107,57 @@ def test_a_corrupted_newest_checkpoint_is_refused_and_learning_goes_on_from_the_
         assert "continuing from a checkpoint at label offset " in said
         assert len(pipeline.verdicts()) == 300
         assert learner.metric("fraud_labels_total", outcome="corrected") == 0
+
+
+def test_pickles_that_somebody_plants_in_redis_are_never_run(
+    topics: Deploy, worker: Start, tmp_path: Path
+) -> None:
+    """Nothing is signed here, so that every seal of theirs is a good one."""
+    settings = topics(
+        partitions=1, champion="logistic", challengers=(), snapshot_labels=50, models_wait_seconds=60
+    )
+    canary = tmp_path / "canary"
+    planted = pickle.dumps(Trap(str(canary)))
+    header = {
+        "layout": checkpoint.LAYOUT,
+        "river": river.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "feature_schema": SCHEMA,
+        "fraudstream": "0.1.0",
+    }
+    some, more = transactions(100, "a"), transactions(100, "b")
+    prefix = f"{settings.namespace}:{{learner}}"
+    with Pipeline(settings) as pipeline, redis.Redis.from_url(settings.redis) as client:
+        learner, scorer = worker(settings, "learn", timeout=None), worker(settings, "score", timeout=None)
+        pipeline.publish(some)
+        pipeline.await_scored(100)
+        learner.kill()
+        for key in client.scan_iter(f"{prefix}:s:*"):
+            client.set(key, seal(planted, None, "snapshot"))
+        client.set(f"{prefix}:r", planted)
+        for age in range(3):
+            body = msgspec.msgpack.encode({"header": header, "pickled": planted})
+            client.set(f"{prefix}:k:{age}", seal(body, None, "checkpoint"))
+        client.incr(f"{prefix}:n")
+        pipeline.publish(more)
+        pipeline.await_scored(200)
+        assert "refused, still serving logistic-1: " in scorer.tail()
+
+        learner = worker(settings, "learn", timeout=None)
+        pipeline.publish(labels(some))
+        pipeline.await_learnt(100)
+        assert learner.tail().count("the checkpoint holds what no checkpoint of ours holds") == 3
+    assert not canary.exists()
+
+
+class Trap:
+    """Whoever unpickles it leaves a file behind."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self._path}",)
 
 
 def _only(given: list[bytes]) -> Score:

@@ -55,7 +55,7 @@ def test_it_finds_what_is_missing_and_is_content_when_that_is_mended(
 
     with Pipeline(settings) as pipeline:
         token, _ = pipeline.store.take_learner()
-        member = Member(version="ensemble-1", recipe="ensemble", snapshot=1, key="1")
+        member = Member(version="ensemble-1", recipe="ensemble", snapshot=1, key="1", digest=bytes(32))
         roster = Roster(roster=1, champion=member.version, members=(member,))
         pipeline.store.publish(token, encode_roster(roster, KEY.encode()), {})
     assert "champion ensemble-1" in doctor(settings)[1]

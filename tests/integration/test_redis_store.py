@@ -12,7 +12,9 @@ from stream.adapters import redis_store
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import DAY_MS, Clock, ManualClock, wall_clock
-from stream.errors import FencedError, InfrastructureError, StateLostError
+from stream.errors import FencedError, InfrastructureError, SnapshotError, StateLostError
+from stream.registry.seal import SEAL_BYTES
+from stream.registry.snapshot import MOST_ROSTER_BYTES, decode_roster
 from tests.services.redis_server import RedisServer
 from tests.services.waiting import eventually
 
@@ -535,3 +537,17 @@ def _strings(client: Any) -> dict[bytes, bytes]:
 
 def _hashes(client: Any) -> dict[bytes, dict[bytes, bytes]]:
     return {key: client.hgetall(key) for key in client.scan_iter() if client.type(key) == b"hash"}
+
+
+def test_of_a_value_that_is_too_large_only_so_much_is_read_that_this_shows(redis_url: str) -> None:
+    store = RedisStore(
+        redis_url, namespace="large", pending_ttl=timedelta(days=1), state_ttl=timedelta(days=1)
+    )
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("large:{learner}:r", bytes(5 * MOST_ROSTER_BYTES))
+    roster = store.roster()
+    store.close()
+    assert roster is not None
+    assert len(roster) == MOST_ROSTER_BYTES + SEAL_BYTES + 1
+    with pytest.raises(SnapshotError, match="more than the"):
+        decode_roster(roster, None)

@@ -1,6 +1,7 @@
 import pytest
 
 from stream.errors import SettingsError
+from stream.registry.seal import Keyring
 from stream.settings import Settings, load_settings
 
 
@@ -57,3 +58,18 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_settings_of_another_way_to_decide_are_no_trouble() -> None:
     assert load_settings(decision="budget", review_cost=3.0).review_cost == 3.0
+
+
+def test_keys_that_are_accepted_are_a_list_beside_the_one_that_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().keyring() is None
+    monkeypatch.setenv("FRAUD_SIGNING_KEYS_ACCEPTED", "the key from before, the key after that")
+    with pytest.raises(SettingsError, match="FRAUD_SIGNING_KEYS_ACCEPTED is set without FRAUD_SIGNING_KEY"):
+        load_settings()
+    monkeypatch.setenv("FRAUD_SIGNING_KEY", "the key of the day")
+    assert load_settings().keyring() == Keyring(
+        b"the key of the day", (b"the key from before", b"the key after that")
+    )
+    monkeypatch.setenv("FRAUD_SIGNING_KEYS_ACCEPTED", "the key from before,short")
+    with pytest.raises(SettingsError, match=r"FRAUD_SIGNING_KEYS_ACCEPTED=\*\*\*: .*at least 16") as caught:
+        load_settings()
+    assert "short" not in str(caught.value)

@@ -19,14 +19,18 @@ from stream.clock import DAY_MS
 from stream.evaluation.handbook import DELAY_DAYS, Week
 from stream.features.catalogue import WIDTH
 from stream.records import ModelEvent
+from stream.secret_files import is_secret
 from stream.settings import Settings
+from stream.transport import TransportSettings
 
 _UNUSED: Final = frozenset(
     {
-        *("broker", "redis", "namespace", "topic_prefix", "partitions", "replication", "role"),
+        *("namespace", "topic_prefix", "partitions", "replication", "role"),
         *("http_host", "http_port", "log_level", "session_timeout_seconds", "offset_gap", "lost_state"),
         *("snapshot_seconds", "snapshot_gap_seconds", "models_wait_seconds", "checkpoint_seconds"),
-        *("niceness", "signing_key", "case_store", "case_days", "desk_users", "desk_host", "desk_port"),
+        *("niceness", "case_days", "desk_host", "desk_port"),
+        *TransportSettings.model_fields,
+        *(name for name, field in Settings.model_fields.items() if is_secret(field)),
     }
 )
 """Settings that a backtest does not use; some are secrets."""

@@ -174,12 +174,12 @@ def test_a_forbidden_module_is_not_even_imported(tmp_path: Path, monkeypatch: py
 def _sealed(header: dict[str, Any], pickled: bytes | None = None, key: bytes | None = None) -> bytes:
     """Return a checkpoint of our own with another header or another pickle, under a good seal."""
     body = msgspec.msgpack.decode(
-        unseal(encode_checkpoint({"a": 1}, None, SCHEMA), None, most_bytes=MOST_BYTES)
+        unseal(encode_checkpoint({"a": 1}, None, SCHEMA), None, "checkpoint", most_bytes=MOST_BYTES)
     )
     body["header"] |= header
     if pickled is not None:
         body["pickled"] = pickled
-    return seal(msgspec.msgpack.encode(body), key)
+    return seal(msgspec.msgpack.encode(body), key, "checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -218,4 +218,4 @@ def test_a_damaged_pickle_is_one_clear_error() -> None:
         with pytest.raises(SnapshotError):
             decode_checkpoint(_sealed({}, pickled=whole[:end]), None, SCHEMA)
     with pytest.raises(SnapshotError, match="the checkpoint cannot be read"):
-        decode_checkpoint(seal(b"\x80", None), None, SCHEMA)
+        decode_checkpoint(seal(b"\x80", None, "checkpoint"), None, SCHEMA)

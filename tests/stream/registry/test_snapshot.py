@@ -41,8 +41,8 @@ ROSTER = Roster(
     roster=3,
     champion="forest-2",
     members=(
-        Member(version="forest-2", recipe="forest", snapshot=17, key="forest-2.17"),
-        Member(version="logistic-1", recipe="logistic", snapshot=40, key="logistic-1.40"),
+        Member(version="forest-2", recipe="forest", snapshot=17, key="forest-2.17", digest=bytes(32)),
+        Member(version="logistic-1", recipe="logistic", snapshot=40, key="logistic-1.40", digest=bytes(32)),
     ),
 )
 
@@ -97,10 +97,10 @@ def test_a_signed_snapshot_needs_its_key() -> None:
 def _body(change: Callable[[dict[str, Any]], Any]) -> bytes:
     """Return a snapshot with something changed under a good seal."""
     body = msgspec.msgpack.decode(
-        unseal(encode_snapshot(INFO, taught("forest"), None), None, most_bytes=MOST_BYTES)
+        unseal(encode_snapshot(INFO, taught("forest"), None), None, "snapshot", most_bytes=MOST_BYTES)
     )
     change(body)
-    return seal(msgspec.msgpack.encode(body), None)
+    return seal(msgspec.msgpack.encode(body), None, "snapshot")
 
 
 DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_refused_under_a_good_seal_too(
 def test_anything_else_under_a_good_seal_is_refused() -> None:
     for payload in (b"", b"\xc1", b"\x80", msgspec.msgpack.encode(ROSTER)):
         with pytest.raises(SnapshotError, match="a snapshot cannot be read"):
-            decode_snapshot(seal(payload, None), None, SCHEMA)
+            decode_snapshot(seal(payload, None, "snapshot"), None, SCHEMA)
 
 
 @keys
@@ -161,7 +161,7 @@ def test_a_roster_of_another_layout_is_refused() -> None:
 
 
 def test_a_snapshot_is_no_roster() -> None:
-    with pytest.raises(SnapshotError, match="the roster cannot be read"):
+    with pytest.raises(SnapshotError, match="made for no roster"):
         decode_roster(encode_snapshot(INFO, taught("logistic"), None), None)
 
 

@@ -307,7 +307,7 @@ def altered(sealed: bytes) -> bytes:
 
 
 def forged(sealed: bytes) -> bytes:
-    return seal(unseal(sealed, None, most_bytes=MOST_BYTES), b"another key")
+    return seal(unseal(sealed, None, "checkpoint", most_bytes=MOST_BYTES), b"another key", "checkpoint")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import ManualClock
 from stream.errors import InfrastructureError, StateLostError
 from stream.pipeline.learning import LearningPolicy
+from stream.registry.snapshot import decode_roster
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
 from stream.roles.serving import Serving
@@ -163,3 +164,55 @@ def test_a_batch_may_be_held_back_for_new_models(store: InMemoryStore, thread: T
     publish(store, "tree")
     serving.follow(2)
     assert versions(serving) == ["tree-1"]
+
+
+def test_an_older_roster_that_somebody_puts_back_is_refused(
+    serving: Serving, store: InMemoryStore, later: Later, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, snapshots = published(store)
+    publish(store, "tree")
+    serving.follow(2)
+    later.run()
+    serving.follow(2)
+    assert versions(serving) == ["tree-1"]
+
+    put_back(store, before, snapshots)
+    serving.follow(3)
+    later.run()
+    serving.follow(3)
+    assert versions(serving) == ["tree-1"]
+    assert "refused, still serving tree-1: the roster is an older one, " in caplog.text
+
+    publish(store, "logistic")
+    serving.follow(4)
+    later.run()
+    serving.follow(4)
+    assert versions(serving) == ["logistic-1"], "what is published anew is followed"
+
+
+def test_a_genuine_snapshot_under_the_key_of_another_is_refused(
+    serving: Serving, store: InMemoryStore, later: Later, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, (old,) = published(store)
+    publish(store, "tree")
+    roster, (key,) = published(store)
+    put_back(store, roster, {key: store.snapshot(old) or b""})
+    serving.follow(2)
+    later.run()
+    serving.follow(2)
+    assert versions(serving) == ["logistic-1"]
+    assert f"the snapshot {key} is not the one that the roster names" in caplog.text
+
+
+def published(store: InMemoryStore) -> tuple[bytes, dict[str, bytes]]:
+    """Return the roster, and the snapshots that it names."""
+    roster = store.roster()
+    assert roster is not None
+    keys = [member.key for member in decode_roster(roster, None).members]
+    return roster, {key: store.snapshot(key) or b"" for key in keys}
+
+
+def put_back(store: InMemoryStore, roster: bytes, snapshots: dict[str, bytes]) -> None:
+    """Do what somebody can who may write to the store, and has no key."""
+    token, _ = store.take_learner()
+    store.publish(token, roster, snapshots)
