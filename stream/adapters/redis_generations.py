@@ -4,9 +4,10 @@ When a generation begins and ends is said in :mod:`stream.adapters.generations`;
 ``docs/redis-format.md``. Writing is left to the scripts of :mod:`stream.adapters.redis_store`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+import msgspec
 from redis.client import Pipeline
 
 from stream.adapters.generations import Turn, span_ms, turn
@@ -71,21 +72,22 @@ class RedisGenerations:
     ) -> tuple[dict[str, bytes], dict[str, NameKeys], list[Any]]:
         """Look in the generations that are known; return what is found, and where there are others."""
         indexes = asked.generations if asked.fields else {}
+        fields = _ENCODER.encode(asked.fields) if indexes else b""
         known = {index: self._known.get(index, {}) for index in indexes}
 
         def ask(pipe: Pipeline) -> None:
             for index, name in indexes.items():
                 keys = name(sorted(known[index], reverse=True))
                 pipe.hgetall(index)
-                pipe.evalsha(self._find_script.sha, len(keys), *keys, *asked.fields)
+                pipe.evalsha(self._find_script.sha, len(keys), *keys, fields)
             queue(pipe)
 
         answers = self._redis.read(what, self._find_script, ask)
         found: dict[str, bytes] = {}
         stale: dict[str, NameKeys] = {}
         for n, (index, name) in enumerate(indexes.items()):
-            there, hits = _numbers(answers[2 * n]), iter(answers[2 * n + 1])
-            found.update((asked.fields[place - 1], value) for place, value in zip(hits, hits, strict=True))
+            there = _numbers(answers[2 * n])
+            found.update(_hits(asked.fields, answers[2 * n + 1]))
             if there != known[index]:
                 self._known[index] = there
             if not there.keys() <= known[index].keys():
@@ -104,6 +106,22 @@ class RedisGenerations:
         if done.expired:
             known = {number: until for number, until in known.items() if number not in done.expired}
         self._known[index] = known
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_INTEGERS: Final = msgspec.msgpack.Decoder(list[int])
+
+
+def _hits(fields: Sequence[str], answer: Sequence[bytes] | None) -> Iterator[tuple[str, bytes]]:
+    """Take apart what the script has found."""
+    if answer is None:
+        return
+    places, sizes, values = _INTEGERS.decode(answer[0]), _INTEGERS.decode(answer[1]), answer[2]
+    begin = 0
+    for place, size in zip(places, sizes, strict=True):
+        end = begin + size
+        yield fields[place - 1], values[begin:end]
+        begin = end
 
 
 def _numbers(stored: Mapping[bytes, bytes]) -> dict[int, int]:
