@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream.models.one_by_one import OneByOne
+from stream.models.lessons import Flags
 from stream.models.parts import Arrays, Floats, Metadata, Parts
 from stream.models.sampling import corrected
 
@@ -91,7 +91,7 @@ class Linear:
         )
 
 
-class OnlineLinear(OneByOne):
+class OnlineLinear:
     """River's standard scaler and logistic regression, learning by stochastic gradient descent.
 
     Parameters
@@ -139,10 +139,25 @@ class OnlineLinear(OneByOne):
         return True
 
     def learn_row(self, row: Sequence[float], y: bool) -> None:
-        """Learn one transaction. About 20 µs with 23 features."""
-        x = dict(zip(self.feature_names, row, strict=True))
-        self.scaler.learn_one(x)
-        self.regression.learn_one(self._scaled(x), y)
+        """Learn one transaction."""
+        self.learn_rows(np.array([row], float), np.array([bool(y)]), np.array([True]), np.array([False]))
+
+    def learn_rows(self, rows: Floats, y: Flags, shown: Flags, asked: Flags) -> list[float]:
+        """See :class:`~stream.models.online.Classifier`. About 30 µs for each that is shown."""
+        touched = np.flatnonzero(shown | asked)
+        answers: list[float] = []
+        moments = _Moments(self.scaler, self.feature_names)
+        for row, is_true, learns, answers_first in zip(
+            rows[touched], y[touched].tolist(), shown[touched].tolist(), asked[touched].tolist(), strict=True
+        ):
+            if answers_first:
+                share: float = self.regression.predict_proba_one(self._held(moments.scaled(row)))[True]
+                answers.append(share)
+            if learns:
+                moments.learn(row)
+                self.regression.learn_one(self._held(moments.scaled(row)), is_true)
+        moments.hand_back()
+        return answers
 
     def predict_row(self, row: Sequence[float]) -> float:
         """Return the probability of fraud in the sample."""
@@ -171,3 +186,51 @@ class OnlineLinear(OneByOne):
         limit = self.limit
         scaled: dict[str, float] = self.scaler.transform_one(x)
         return {name: min(max(value, -limit), limit) for name, value in scaled.items()}
+
+    def _held(self, scaled: Floats) -> dict[str, float]:
+        held = np.minimum(np.maximum(scaled, -self.limit), self.limit)
+        return dict(zip(self.feature_names, held.tolist(), strict=True))
+
+
+class _Moments:
+    """The means and variances of River's standard scaler, as arrays for as long as a batch takes.
+
+    The numbers are its own to the last bit; of thirty features it takes three times as long about them.
+    """
+
+    def __init__(self, scaler: Any, names: Sequence[str]) -> None:
+        self._scaler, self._names = scaler, names
+        self._counts = np.array([scaler.counts.get(name, 0) for name in names], float)
+        self._means = np.array([scaler.means.get(name, 0.0) for name in names])
+        self._variances = np.array([scaler.vars.get(name, 0.0) for name in names])
+
+    def learn(self, row: Floats) -> None:
+        """Take a row in."""
+        self._counts += 1.0
+        off = row - self._means
+        self._means += off / self._counts
+        self._variances += (off * (row - self._means) - self._variances) / self._counts
+
+    def scaled(self, row: Floats) -> Floats:
+        """Return a row in deviations from the mean; 0 for what has never varied."""
+        # Python's power, as River has it: numpy's root may differ in the last bit.
+        deviations = np.array([variance**0.5 for variance in self._variances.tolist()])
+        scaled: Floats = np.zeros(len(row))
+        np.divide(row - self._means, deviations, out=scaled, where=deviations > 0.0)
+        return scaled
+
+    def hand_back(self) -> None:
+        """Let the scaler have what was learnt."""
+        if not self._counts.any():
+            return
+        scaler = self._scaler
+        for name, count, mean, variance in zip(
+            self._names,
+            self._counts.tolist(),
+            self._means.tolist(),
+            self._variances.tolist(),
+            strict=True,
+        ):
+            scaler.counts[name] = int(count)
+            scaler.means[name] = mean
+            scaler.vars[name] = variance

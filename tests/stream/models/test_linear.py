@@ -1,11 +1,12 @@
 """What is particular about the logistic regression."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from stream.models.linear import Linear, OnlineLinear
+from stream.models.linear import LIMIT, Linear, OnlineLinear
 from stream.models.recipes import recipe
 
 Stream = Callable[..., Iterator[tuple[str, dict[str, float], bool]]]
@@ -57,3 +58,33 @@ def test_it_learns_what_frauds_look_like(names: Names, stream: Stream) -> None:
     fraud = np.array([y for _, _, y in examples])
     assert scores[fraud].mean() > 3 * scores[~fraud].mean()
     assert model.compile().contributions(np.array([[500.0, 2.5, 1.0, 4.0]]))[0, 1] > 0
+
+
+def test_a_batch_is_scaled_and_learnt_as_river_does_row_by_row(names: Names, stream: Stream) -> None:
+    model = linear(names)
+    scaler, regression = copy.deepcopy(model.scaler), copy.deepcopy(model.regression)
+    examples = list(stream(500))
+    x = np.array([list(row.values()) for _, row, _ in examples])
+    y = np.array([fraud for _, _, fraud in examples])
+    random = np.random.default_rng(0)
+    shown, asked = random.random(500) < 0.7, random.random(500) < 0.4
+    expected = []
+    for (_, row, fraud), learns, answers in zip(examples, shown, asked, strict=True):
+        if answers:
+            expected.append(regression.predict_proba_one(held(scaler.transform_one(row)))[True])
+        if learns:
+            scaler.learn_one(row)
+            regression.learn_one(held(scaler.transform_one(row)), fraud)
+    said = [
+        share
+        for some in np.array_split(np.arange(500), [1, 2, 90, 400])
+        for share in model.learn_rows(x[some], y[some], shown[some], asked[some])
+    ]
+    assert said == expected
+    assert (model.scaler.counts, model.scaler.means) == (scaler.counts, scaler.means)
+    assert (model.scaler.vars, model.regression.weights) == (scaler.vars, regression.weights)
+    assert model.regression.intercept == regression.intercept
+
+
+def held(x: dict[str, float]) -> dict[str, float]:
+    return {name: min(max(value, -LIMIT), LIMIT) for name, value in x.items()}
