@@ -30,7 +30,7 @@ class Packed(NamedTuple):
     """Those that the records name, by that name in hexadecimal digits."""
 
 
-_USUAL, _ZERO, _SMALL, _FLOAT = range(4)
+USUAL, ZERO, SMALL, FLOAT = range(4)
 """How a feature is stored: not at all, twice; as a byte, from 1 on; as a float32."""
 _MOST_SMALL: Final = 255
 _HEAD: Final = struct.Struct("<B6s6s6sIddHH")
@@ -39,7 +39,7 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 @lru_cache(maxsize=64)
-def _front(models: int, width: int) -> np.dtype[Any]:
+def front_type(models: int, width: int) -> np.dtype[Any]:
     """Return the type of what every record of a lineup begins with."""
     return np.dtype(
         [
@@ -65,7 +65,7 @@ def pack_batch(batch: PendingBatch) -> list[bytes]:
     customers = [one.encode() for one in batch.customers]
     terminals = [one.encode() for one in batch.terminals]
     kinds = _kinds(lineup, features, batch.amounts, batch.event_times)
-    front = np.zeros(count, _front(len(lineup.models), width))
+    front = np.zeros(count, front_type(len(lineup.models), width))
     front["layout"] = LAYOUT
     front["lineup"] = np.void(lineup_name(lineup))
     front["event_time"] = _six_bytes(batch.event_times, count)
@@ -79,7 +79,7 @@ def pack_batch(batch: PendingBatch) -> list[bytes]:
     for turn in range(4):
         some = kinds[:, turn::4]
         front["kinds"][:, : some.shape[1]] |= some << 2 * turn
-    small, whole = kinds == _SMALL, kinds == _FLOAT
+    small, whole = kinds == SMALL, kinds == FLOAT
     flat = features.ravel()
     fronts, smalls, wholes = (
         front.tobytes(),
@@ -229,11 +229,11 @@ def _plan(usual: bytes, packed_kinds: bytes) -> _Plan:
         raise ValueError("it has more features than its lineup")
     whole = struct.Struct(f"<{width}f")
     values = whole.unpack(usual)
-    small = [place for place, kind in enumerate(kinds) if kind == _SMALL]
-    floats = [place for place, kind in enumerate(kinds) if kind == _FLOAT]
-    own = [kinds[place] == _USUAL and math.isnan(values[place]) for place in range(min(2, width))]
+    small = [place for place, kind in enumerate(kinds) if kind == SMALL]
+    floats = [place for place, kind in enumerate(kinds) if kind == FLOAT]
+    own = [kinds[place] == USUAL and math.isnan(values[place]) for place in range(min(2, width))]
     return _Plan(
-        tuple(0.0 if kinds[place] != _USUAL else value for place, value in enumerate(values)),
+        tuple(0.0 if kinds[place] != USUAL else value for place, value in enumerate(values)),
         own[:1] == [True],
         own[1:] == [True],
         struct.Struct(f"<{len(small)}B{len(floats)}f"),
@@ -257,9 +257,9 @@ def _kinds(
         if np.isnan(usual[place]):
             as_usual[:, place] = bits[:, place] == own.astype("<f4").view("<u4")
     small = (features >= 1) & (features <= _MOST_SMALL) & (features == np.rint(features))
-    kinds = np.where(small, np.uint8(_SMALL), np.uint8(_FLOAT))
-    kinds[bits == 0] = _ZERO
-    kinds[as_usual] = _USUAL
+    kinds = np.where(small, np.uint8(SMALL), np.uint8(FLOAT))
+    kinds[bits == 0] = ZERO
+    kinds[as_usual] = USUAL
     return kinds
 
 

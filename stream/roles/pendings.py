@@ -5,7 +5,8 @@ from typing import Protocol
 
 from stream.pipeline.lineup import Lineup, unpack_lineup
 from stream.pipeline.pending import Pending
-from stream.pipeline.pending_packing import named_lineup, unpack_pending
+from stream.pipeline.pending_opening import unpack_pendings
+from stream.pipeline.pending_packing import named_lineup
 from stream.roles.patience import Patience
 
 
@@ -47,4 +48,4 @@ class PendingReader:
                 name: self._lineups.get(name) or unpack_lineup(bytes.fromhex(name), lineup)
                 for name, lineup in stored.items()
             } | self._lineups
-        return {name: unpack_pending(record, self._lineups) for name, record in packed.items()}
+        return unpack_pendings(packed, self._lineups)
