@@ -525,7 +525,7 @@ class TestFailure:
             client.config_set("requirepass", "correct-horse")
         for user in ("", ":hunter2@"):
             store = open_store(f"redis://{user}127.0.0.1:{server.port}/0")
-            with pytest.raises(InfrastructureError, match="check user and password in FRAUD_REDIS") as caught:
+            with pytest.raises(InfrastructureError, match="check FRAUD_REDIS_USER and") as caught:
                 store.check()
             assert "hunter2" not in str(caught.value)
         open_store(f"redis://:correct-horse@127.0.0.1:{server.port}/0").check()
