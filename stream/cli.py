@@ -68,6 +68,7 @@ _LAZY = {
     "backtest": ("stream.backtest.command", "backtest"),
     "demo": ("stream.demo.command", "demo"),
     "doctor": ("stream.doctor.command", "doctor"),
+    "models": ("stream.steering", "models"),
 }
 """Our own commands whose imports take a while: module and attribute."""
 
@@ -80,7 +81,7 @@ _CHAPTERS = {
     "Send to it": ("simulate", "replay", "settle"),
     "Read from it": ("alerts", "archive", "redrive"),
     "Judge alerts": ("cases", "desk", "desk-user", "verdict"),
-    "Look into it": ("backtest", "features", "settings"),
+    "Look into it": ("backtest", "features", "models", "settings"),
 }
 """Commands in the order in which one meets them; those that are not here come last."""
 

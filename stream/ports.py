@@ -216,6 +216,34 @@ class LearnerStore(Protocol):
         """
         ...
 
+    def orders(self, known: int) -> dict[int, bytes]:
+        """Read what operators have ordered after the order of number `known`, by number, in order."""
+        ...
+
+    def answer(self, number: int, answer: str) -> None:
+        """Say what became of an order. Saying it again changes nothing."""
+        ...
+
+
+class OperatorStore(Protocol):
+    """The side of those who steer the learner. Raises as :class:`ScorerStore` does."""
+
+    def order(self, order: bytes) -> int:
+        """Leave an order for the learner; return its number, one more than the last one's."""
+        ...
+
+    def answered(self, number: int) -> str | None:
+        """Read what became of an order; None while nothing has."""
+        ...
+
+    def roster(self) -> bytes | None:
+        """Read the roster, as :meth:`ScorerStore.roster` does."""
+        ...
+
+    def snapshot(self, key: str) -> bytes | None:
+        """Read a snapshot, as :meth:`ScorerStore.snapshot` does."""
+        ...
+
 
 class FitterStore(Protocol):
     """The fitter's side of the feature store. One writer at a time.

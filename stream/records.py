@@ -152,6 +152,7 @@ ModelEventKind = Literal[
     "resumed",
     "retired",
     "refitted",
+    "order_refused",
 ]
 
 

@@ -13,7 +13,18 @@ from stream.transport import TransportSettings, part_login
 _LEAST_KEY: Final = 16
 Role = Literal["score", "learn", "fit", "all"]
 Party = Literal[
-    "score", "learn", "fit", "producer", "alerts", "archive", "cases", "desk", "settle", "redrive", "topics"
+    "score",
+    "learn",
+    "fit",
+    "models",
+    "producer",
+    "alerts",
+    "archive",
+    "cases",
+    "desk",
+    "settle",
+    "redrive",
+    "topics",
 ]
 """Who may have a user of its own at Kafka and Redis: the workers' roles, and the commands."""
 Decision = Literal["budget", "cost", "threshold"]

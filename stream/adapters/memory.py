@@ -18,7 +18,8 @@ class InMemoryStore:
     """A feature store for the scorer, the learner and whoever watches them, all in one process.
 
     It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore`, a
-    :class:`~stream.ports.FitterStore` and a :class:`~stream.ports.Progress`. May be shared by threads.
+    :class:`~stream.ports.FitterStore`, an :class:`~stream.ports.OperatorStore` and a
+    :class:`~stream.ports.Progress`. May be shared by threads.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ class InMemoryStore:
         pending_ttl, state_ttl = self._pending_ttl, self._state_ttl
         self._partitions: dict[int, _Partition] = {}
         self._learner_token = 0
+        self._orders: dict[int, bytes] = {}
+        self._answers: dict[int, str] = {}
         self._label_watermark = -1
         self._risks: _Shelf[RiskKey] = _Shelf(state_ttl)
         self._verdicts: _Shelf[str] = _Shelf(pending_ttl)
@@ -251,6 +254,30 @@ class InMemoryStore:
         """Read what a fitter has offered last; see :class:`~stream.ports.LearnerStore`."""
         with self._lock:
             return self._offer if self._offer is not None and self._offer[0] != known else None
+
+    # Between operators and the learner.
+
+    def order(self, order: bytes) -> int:
+        """Leave an order; see :class:`~stream.ports.OperatorStore`."""
+        with self._lock:
+            number = len(self._orders) + 1
+            self._orders[number] = order
+            return number
+
+    def orders(self, known: int) -> dict[int, bytes]:
+        """Read the orders after a number; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            return {number: order for number, order in self._orders.items() if number > known}
+
+    def answer(self, number: int, answer: str) -> None:
+        """Say what became of an order; see :class:`~stream.ports.LearnerStore`."""
+        with self._lock:
+            self._answers[number] = answer
+
+    def answered(self, number: int) -> str | None:
+        """Read what became of an order; see :class:`~stream.ports.OperatorStore`."""
+        with self._lock:
+            return self._answers.get(number)
 
     # Progress.
 

@@ -68,6 +68,7 @@ class LearnerKeys:
         self.roster: Final = f"{base}:r"
         self.revision: Final = f"{base}:n"
         self.snapshot_names: Final = f"{base}:s"
+        self.answers: Final = f"{base}:a"
         self.generations: Final = f"{base}:g"
         self.checkpoints: Final = tuple(f"{base}:k:{age}" for age in range(CHECKPOINTS_KEPT))
         """Newest first."""
@@ -112,3 +113,16 @@ class FitterKeys:
         self.fence: Final = f"{base}:f"
         self.offer: Final = f"{base}:o"
         self.revision: Final = f"{base}:n"
+
+
+class OperatorKeys:
+    """The key that those who steer the learner write.
+
+    Examples
+    --------
+    >>> OperatorKeys("fraud").orders
+    'fraud:{models}:o'
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self.orders: Final = f"{namespace}:{{models}}:o"

@@ -15,7 +15,7 @@ from redis.client import Pipeline
 from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.redis_connection import RedisAccess, RedisConnection
 from stream.adapters.redis_generations import Asked, RedisGenerations
-from stream.adapters.redis_keys import FitterKeys, LearnerKeys, PartitionKeys
+from stream.adapters.redis_keys import FitterKeys, LearnerKeys, OperatorKeys, PartitionKeys
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
 from stream.errors import AccessError, FencedError, InfrastructureError, StateLostError
@@ -37,7 +37,8 @@ class RedisStore:
     """A feature store in one Redis.
 
     It is a :class:`~stream.ports.ScorerStore`, a :class:`~stream.ports.LearnerStore`, a
-    :class:`~stream.ports.FitterStore` and a :class:`~stream.ports.Progress`. May be shared by threads.
+    :class:`~stream.ports.FitterStore`, an :class:`~stream.ports.OperatorStore` and a
+    :class:`~stream.ports.Progress`. May be shared by threads.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ class RedisStore:
         self._state_ttl_ms = _milliseconds(state_ttl)
         self._learner = LearnerKeys(namespace)
         self._fitter = FitterKeys(namespace)
+        self._operator = OperatorKeys(namespace)
         self._ready_key = f"{namespace}:ready"
         self._generations = RedisGenerations(self._redis, _milliseconds(pending_ttl), clock)
         self._retired: deque[tuple[float, str]] = deque()
@@ -424,6 +426,36 @@ class RedisStore:
             pipe.getrange(keys.offer, 0, MOST_BYTES + SEAL_BYTES)
             revision, offer = pipe.execute()
         return (int(revision), offer) if revision and offer else None
+
+    # Between operators and the learner.
+
+    def order(self, order: bytes) -> int:
+        """Leave an order; see :class:`~stream.ports.OperatorStore`."""
+        with self._redis.doing("leaving an order") as client:
+            while True:
+                number = max(self.orders(0), default=0) + 1
+                # Whoever was quicker has the number.
+                if client.hsetnx(self._operator.orders, str(number), order):
+                    return number
+
+    def orders(self, known: int) -> dict[int, bytes]:
+        """Read the orders after a number; see :class:`~stream.ports.LearnerStore`."""
+        with self._redis.doing("looking for orders") as client:
+            found = cast("dict[bytes, bytes]", client.hgetall(self._operator.orders))
+        return {
+            number: order for number, order in sorted((int(n), o) for n, o in found.items()) if number > known
+        }
+
+    def answer(self, number: int, answer: str) -> None:
+        """Say what became of an order; see :class:`~stream.ports.LearnerStore`."""
+        with self._redis.doing("answering an order") as client:
+            client.hset(self._learner.answers, str(number), answer)
+
+    def answered(self, number: int) -> str | None:
+        """Read what became of an order; see :class:`~stream.ports.OperatorStore`."""
+        with self._redis.doing("looking for an answer") as client:
+            found = cast("bytes | None", client.hget(self._learner.answers, str(number)))
+        return None if found is None else found.decode()
 
     # Progress.
 

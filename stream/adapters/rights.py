@@ -111,6 +111,7 @@ def kafka_rights(party: Party, settings: Settings) -> list[KafkaRight]:
             *(_reads(names.dead_letters), _writes(names.transactions), _writes(names.labels)),
             uses._replace(prefixed=True),
         ],
+        "models": [],
         "topics": [KafkaRight("topic", name, ("Create", "Describe", "DescribeConfigs")) for name in every],
     }
     return needed[party]
@@ -127,11 +128,14 @@ def redis_rights(party: Party, settings: Settings) -> RedisRights | None:
     space = settings.namespace
     ready, partitions, pending = f"{space}:ready", f"{space}:{{[0-9]*}}:*", f"{space}:{{[0-9]*}}:p:*"
     learner, fitter = f"{space}:{{learner}}:*", f"{space}:{{fitter}}:*"
+    orders = f"{space}:{{models}}:*"
     needed: dict[Party, RedisRights] = {
         "score": RedisRights((ready, partitions), (learner,)),
         # They only read pending records, but by a script, which Redis lets nobody call on what is only read.
-        "learn": RedisRights((ready, learner, pending), (partitions, fitter)),
+        "learn": RedisRights((ready, learner, pending), (partitions, fitter, orders)),
         "fit": RedisRights((ready, fitter, pending), (partitions, learner)),
+        # Whoever steers the learner.
+        "models": RedisRights((orders,), (learner,)),
         # A replay that is held back looks at how far the pipeline has come.
         "producer": RedisRights((), (partitions, learner)),
     }

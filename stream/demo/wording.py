@@ -20,6 +20,7 @@ STYLES: Final = {
     "resumed": "dim",
     "retired": "dim",
     "refitted": "dim",
+    "order_refused": "",
 }
 
 

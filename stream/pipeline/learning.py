@@ -14,12 +14,14 @@ from stream.features.catalogue import FEATURE_NAMES
 from stream.models.compiled import CompiledModel
 from stream.models.fitted import FittedModel
 from stream.models.lessons import Lessons, View
+from stream.models.online import OnlineModel
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
 from stream.pipeline.risk_book import RiskNote
 from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
+from stream.registry.orders import Order
 from stream.registry.snapshot import SnapshotInfo
 from stream.registry.swap import Case, Confirmation, Refusal, Resumption, Rollback, Swap, SwapPolicy
 from stream.registry.trial import Heard, Memory
@@ -53,6 +55,8 @@ class Said(NamedTuple):
     analyst: bool = False
     """Whether an analyst gave it, and not time."""
 
+
+_MOST_PREDECESSORS: Final = 8
 
 MOST_VERDICTS: Final = 16
 """Labels that contradict each other on one transaction; whoever goes on changes nothing any more."""
@@ -173,6 +177,8 @@ class Learner:
         self.swaps = 0
         self.drifts = 0
         self.rollbacks = 0
+        self._served: list[str] = []
+        """Who was champion before, newest last."""
         self._lessons: list[_Lesson] = []
         """What the models are still to learn of the batch in hand; between batches there is nothing."""
         self._published = 0
@@ -298,6 +304,54 @@ class Learner:
         else:
             self._change_roster()
         return events
+
+    def obey(self, order: Order, now_ms: int) -> list[ModelEvent]:
+        """Carry out what a person has ordered, or refuse to; either is one event, with who and why.
+
+        Parameters
+        ----------
+        order
+            What to do. A model that is promoted by order is on probation as any other.
+        now_ms
+            The present, milliseconds since 1970, for the events' ``recorded_at``.
+        """
+        champion, events = self.field.champion, list[ModelEvent]()
+        evidence: dict[str, float | int | str] = {"trigger": "order", "who": order.who, "why": order.why}
+        version = order.model_version if order.action == "promote" else self._predecessor()
+        refusal = self._unfit(version, order)
+        if version is None or refusal is not None:
+            detail = f"{order.who} may not {order.action} {order.model_version}".rstrip() + f": {refusal}"
+            events.append(self._event("order_refused", champion, None, detail, evidence, now_ms))
+        elif order.action == "promote":
+            self.swaps += 1
+            self.case.promoted(champion, self.window.added)
+            detail = f"{version} takes over from {champion}, as {order.who} has ordered: {order.why}"
+            self._promote(version, "swap", detail, evidence | {"state": self.case.state}, events, now_ms)
+        else:
+            self.rollbacks += 1
+            self.case.rolled_back(champion, self.window.added)
+            detail = f"{version} serves again in place of {champion}, as {order.who} has ordered: {order.why}"
+            self._promote(version, "rollback", detail, evidence | {"state": self.case.state}, events, now_ms)
+        return events
+
+    def _predecessor(self) -> str | None:
+        """Name who served last before the champion, and still learns."""
+        there = self.field.challengers
+        return next((version for version in reversed(self._served) if version in there), None)
+
+    def _unfit(self, version: str | None, order: Order) -> str | None:
+        """Say why a model cannot take over; None when it can."""
+        if version is None:
+            return "nobody that still learns has served before"
+        contender = self.field.contenders.get(version)
+        if contender is None:
+            return f"there is no such model; there are: {', '.join(self.field.contenders)}"
+        if version == self.field.champion:
+            return "it serves already"
+        model = contender.model
+        if order.action == "promote" and isinstance(model, OnlineModel) and not model.ready:
+            return "it has learnt too few frauds to say more than their average"
+        return None
 
     def publication(self) -> tuple[Publication, ...] | None:
         """Return the models to hand to the scorers, the champion first, once; None when nothing is new."""
@@ -469,6 +523,7 @@ class Learner:
         now_ms: int,
     ) -> None:
         previous, self.field.champion = self.field.champion, version
+        self._served = [*self._served, previous][-_MOST_PREDECESSORS:]
         events.append(self._event(kind, version, previous, detail, evidence, now_ms))
         self._advance_trial()
         self._change_roster()

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from stream.errors import SnapshotError
 
-Purpose = Literal["roster", "snapshot", "checkpoint"]
+Purpose = Literal["roster", "snapshot", "checkpoint", "order"]
 """What sealed bytes are for: signed with them, so that none can be put in another's place."""
 
 _MAGIC: Final = b"FSS2"

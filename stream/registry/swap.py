@@ -38,7 +38,7 @@ class SwapPolicy:
     check_labels: int = 500
     """In a case, and in probation, contenders score so many labels before they learn on;
     then the gate is asked."""
-    patience_labels: int = 12_000
+    patience_labels: int = 20_000
     """A case in which the gate was not passed for so long is closed."""
     probation_labels: int = 6_000
     """After a swap, the predecessor is compared with the new champion for so long."""

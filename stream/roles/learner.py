@@ -38,6 +38,7 @@ from stream.records import (
     encode,
 )
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
+from stream.registry.orders import Order, decode_order
 from stream.registry.seal import Key
 from stream.registry.snapshot import (
     Member,
@@ -141,6 +142,10 @@ class _State:
     parked: list[Parked] = field(default_factory=list)
     offer: int = 0
     """Revision of the last offer that was admitted or refused."""
+    order: int = 0
+    """Number of the last order that was carried out or refused."""
+    ordered_at: int = 0
+    """When the last one was given that was genuine; none is taken that is not younger."""
 
 
 class LearnerRole:
@@ -189,6 +194,8 @@ class LearnerRole:
         """How it went on at its start."""
         self._state = _State(Learner(policy.learning))
         self._published_ms = clock()
+        self._ordered: dict[int, bytes] = {}
+        """Orders that wait to be carried out, by number."""
 
     @property
     def learner(self) -> Learner:
@@ -235,9 +242,13 @@ class LearnerRole:
         if scorers is not None:
             scorers.begin()
         restored = self._waits.redis(self._restore)
-        if restored is not None:
+        if restored is None:
+            # What was ordered was said of models that are no more.
+            before = max(self._waits.redis(self._store.orders, 0), default=0)
+            restored = _State(Learner(self._policy.learning), order=before)
+        else:
             restored.learner.publish()
-        self._state = restored or _State(Learner(self._policy.learning))
+        self._state, self._ordered = restored, {}
         match self.resumption.remedy:
             case "cold":
                 return self._start_cold()
@@ -277,6 +288,7 @@ class LearnerRole:
         first_new = self._state.offset + 1
         loaded = time.perf_counter()
         offer, admitted = self._look_at_offer(now)
+        obeyed = self._obey(now)
         outcome, risks = self._learn(joined, now)
         computed = time.perf_counter()
         if fresh:
@@ -291,7 +303,7 @@ class LearnerRole:
         letters += given_up
         contested = set(outcome.contested)
         letters += [_contested(place, now) for place in places if place.offset in contested]
-        events = [*admitted, *outcome.events]
+        events = [*admitted, *obeyed, *outcome.events]
         self._emit(events, letters)
         emitted = time.perf_counter()
         return LearnerReport(
@@ -332,7 +344,8 @@ class LearnerRole:
             self.learner.publish()
             self._publish()
         offered = self._waits.redis(self._store.offered, self._state.offer) is not None
-        return self.handle(()) if self._state.parked or offered else None
+        self._ordered = self._waits.redis(self._store.orders, self._state.order)
+        return self.handle(()) if self._state.parked or offered or self._ordered else None
 
     def checkpoint(self) -> int:
         """Store everything learnt so far; when this returns, labels up to `offset` may be acknowledged.
@@ -462,6 +475,33 @@ class LearnerRole:
             return None, []
         self._state.offer = revision
         return "admitted", events
+
+    def _obey(self, now_ms: int) -> list[ModelEvent]:
+        """Carry out what was ordered, and say what became of it."""
+        events: list[ModelEvent] = []
+        for number, sealed in self._ordered.items():
+            try:
+                happened = self.learner.obey(self._open_order(sealed), now_ms)
+            except SnapshotError as error:
+                _log.error("order %d refused, the models stay as they are: %s", number, error)
+                answer = f"refused: {error}"
+            else:
+                events += happened
+                refused = happened[-1].kind == "order_refused"
+                answer = f"refused: {happened[-1].detail}" if refused else happened[-1].detail
+            self._state.order = number
+            self._waits.redis(self._store.answer, number, answer)
+        self._ordered = {}
+        return events
+
+    def _open_order(self, sealed: bytes) -> Order:
+        order = decode_order(sealed, self._signing_key)
+        if order.given_at <= self._state.ordered_at:
+            raise SnapshotError(
+                "one that was given later has been taken: a copy, or a slow clock; give it anew"
+            )
+        self._state.ordered_at = order.given_at
+        return order
 
     def _commit(self, outcome: Outcome, risks: Mapping[RiskKey, bytes]) -> None:
         verdicts = {name: pack_verdicts(said) for name, said in outcome.verdicts.items()}

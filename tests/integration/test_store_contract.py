@@ -522,6 +522,29 @@ class TestFitter:
         assert store.roster() == b"roster"
 
 
+class TestOrders:
+    def test_orders_are_numbered_and_read_until_they_are_known(self, store: Store) -> None:
+        assert store.orders(0) == {}
+        assert [store.order(b"first"), store.order(b"second"), store.order(b"first")] == [1, 2, 3]
+        assert store.orders(0) == {1: b"first", 2: b"second", 3: b"first"}
+        assert store.orders(2) == {3: b"first"}
+        assert store.orders(3) == {}
+
+    def test_orders_of_several_at_once_are_all_kept(self, store: Store) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            numbers = [*pool.map(lambda n: store.order(b"%d" % n), range(40))]
+        assert sorted(numbers) == list(range(1, 41))
+        assert sorted(store.orders(0).values()) == sorted(b"%d" % n for n in range(40))
+        assert list(store.orders(0)) == list(range(1, 41))
+
+    def test_an_answer_is_read_once_it_was_given(self, store: Store) -> None:
+        number = store.order(b"first")
+        assert store.answered(number) is None
+        store.answer(number, "größer als zuvor")
+        store.answer(number, "größer als zuvor")
+        assert store.answered(number) == "größer als zuvor"
+
+
 def test_what_is_not_written_any_more_is_forgotten_in_its_time(open_store: OpenStore) -> None:
     brief = timedelta(milliseconds=40)
     short_pending, short_state = (
