@@ -1,0 +1,103 @@
+"""Changes: one stream whose frauds change, lived through by the pipeline and by its rivals."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.drift.observed import DELAY_DAYS, Observed, observe, simulator
+from benchmarks.drift.rivals import lightgbm, oracle, weekly
+from producers.scenarios import Scenario
+from stream.clock import DAY_MS
+from stream.evaluation.ranking import average_precision
+from stream.settings import Settings
+
+STEP_DAYS: Final = 3
+"""Average precision over time: of so many days at a time, about 60 frauds."""
+
+
+class Change(NamedTuple):
+    """A way to change."""
+
+    scenario: Scenario
+    days: int
+    at: tuple[int, ...]
+    """Days on which frauds change, or begin to."""
+
+
+CHANGES: Final[Mapping[str, Change]] = {
+    "sudden": Change("sudden", 120, (60,)),
+    "gradual": Change("gradual", 140, (60,)),
+    "recurring": Change("recurring", 160, (40, 80, 120)),
+}
+
+
+def live_through(name: str, seed: int) -> dict[str, Any]:
+    """Run one stream, and everybody on it.
+
+    Returns
+    -------
+    dict
+        Average precision over time of each, from the change on; how long until the first alarm and the first
+        swap, in days, transactions, and labels of transactions since the change.
+    """
+    change = CHANGES[name]
+    first = change.at[0]
+    seen = observe(simulator(change.scenario, seed, change.days, first), seed, change.days, Settings())
+    scores = {
+        "served": seen.served,
+        "alone": seen.alone,
+        "oracle": oracle(seen, change.at),
+        "weekly": weekly(seen, first),
+        "lightgbm": lightgbm(seen, first),
+    }
+    curves = {who: over_time(seen, said, first) for who, said in scores.items()}
+    area = {who: float(np.mean(curve)) for who, curve in curves.items()}
+    begin = int(seen.event_time[0]) // DAY_MS * DAY_MS
+    happened = [(event["event_time"] - begin, event) for event in seen.events]
+    return {
+        "change": name,
+        "seed": seed,
+        "transactions": len(seen.event_time),
+        "frauds": int(seen.is_fraud.sum()),
+        "before": float(np.mean(over_time(seen, seen.alone, first - 21, first))),
+        "area": area,
+        "way": (area["served"] - area["alone"]) / (area["oracle"] - area["alone"]),
+        "over_time": {who: [round(value, 4) for value in curve] for who, curve in curves.items()},
+        "to_alarm": _delay(seen, happened, ("drift",), first),
+        "to_swap": _delay(seen, happened, ("swap",), first),
+        "false_alarms": sum(event["kind"] == "drift" and when < first * DAY_MS for when, event in happened),
+        "events": [
+            {"day": round(when / DAY_MS, 2), "kind": event["kind"], "model": event["model_version"]}
+            for when, event in happened
+        ],
+    }
+
+
+def over_time(seen: Observed, score: NDArray[np.float64], begin: int, end: int | None = None) -> list[float]:
+    """Return the average precision of each `STEP_DAYS` days."""
+    day, found = seen.day, []
+    for first in range(begin, (seen.days if end is None else end) - STEP_DAYS + 1, STEP_DAYS):
+        some = (day >= first) & (day < first + STEP_DAYS)
+        found.append(average_precision(seen.is_fraud[some], score[some]))
+    return found
+
+
+def _delay(
+    seen: Observed, happened: list[tuple[int, dict[str, Any]]], kinds: tuple[str, ...], change_day: int
+) -> dict[str, float] | None:
+    """Measure from the change to the first event of a kind; None when there was none."""
+    changed = change_day * DAY_MS
+    found = [when for when, event in happened if event["kind"] in kinds and when >= changed]
+    if not found:
+        return None
+    begin = int(seen.event_time[0]) // DAY_MS * DAY_MS
+    since = seen.event_time - begin
+    known = (since >= changed) & (since + DELAY_DAYS * DAY_MS <= found[0])
+    return {
+        "days": (found[0] - changed) / DAY_MS,
+        "transactions": int(((since >= changed) & (since <= found[0])).sum()),
+        "labels": int(known.sum()),
+        "frauds": int(seen.is_fraud[known].sum()),
+    }
