@@ -9,10 +9,12 @@ from stream.demo.wording import alert_head, alert_reasons, clock, duration, even
 
 _STATUS_SECONDS: Final = 5.0
 _FIRST_ALERTS: Final = 5
+_SURE: Final = 0.5
+"""Before anything is learnt the budget goes to scores that mean nothing: no alerts to show a newcomer."""
 
 
 class PlainLines:
-    """Writes what is new: events and the first alerts as they come, a status line every few seconds.
+    """Writes what is new: events and the first sure alerts as they come, a status line every few seconds.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ class PlainLines:
         self._story = story
         self._write = write
         self._events = 0
-        self._alerts = 0
+        self._alerts: set[str] = set()
         self._status_due = 0.0
 
     def refresh(self) -> None:
@@ -35,12 +37,14 @@ class PlainLines:
         for event in story.model_events[self._events :]:
             self._write(event_line(event).plain)
         self._events = len(story.model_events)
-        # Alerts that were pushed out of the story's memory meanwhile came after the first few.
-        for alert in list(story.alerts)[self._alerts : _FIRST_ALERTS] if self._alerts < _FIRST_ALERTS else ():
-            self._alerts += 1
+        for alert in list(story.alerts) if len(self._alerts) < _FIRST_ALERTS else ():
+            if alert.score < _SURE or alert.transaction_id in self._alerts:
+                continue
+            self._alerts.add(alert.transaction_id)
             self._write(f"alert {alert_head(alert).plain}: {alert_reasons(alert).plain}")
-            if self._alerts == _FIRST_ALERTS:
+            if len(self._alerts) == _FIRST_ALERTS:
                 self._write("(further alerts are counted only)")
+                break
         if story.seconds >= self._status_due:
             self._status_due = story.seconds + _STATUS_SECONDS
             self._write(status_line(story))

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from stream.demo.plain import PlainLines, status_line
 from stream.demo.story import Story
 from stream.demo.witness import Sighting
@@ -59,3 +61,17 @@ def test_the_first_alerts_come_with_their_reasons_and_no_more(new_story: Callabl
         " amount 8.4 times the usual; first time at this terminal"
     )
     assert written[-1] == "(further alerts are counted only)"
+
+
+def test_alerts_of_a_model_that_knows_nothing_yet_are_not_shown(new_story: Callable[[], Story]) -> None:
+    story, written = new_story(), []
+    lines = PlainLines(story, written.append)
+    unsure = msgspec.structs.replace(an_alert(1), score=0.01)
+
+    for alert in (unsure, an_alert(2), an_alert(2)):
+        story.take_in(figures(1, 1), Sighting([alert], [], []))
+        lines.refresh()
+
+    assert [line[:33] for line in written if line.startswith("alert ")] == [
+        "alert 2025-01-03 00:00 score 0.97"
+    ]
