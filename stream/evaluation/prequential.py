@@ -5,7 +5,7 @@ labels is part of what is measured (Gama, Sebastião & Rodrigues 2013; Grzenda, 
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,20 @@ class Paired(NamedTuple):
     amount: NDArray[np.float64]
     alerted: NDArray[np.bool_]
     """Whether there was an alert on it, whoever gave it."""
+
+
+class _Matured(NamedTuple):
+    """A label as it was added."""
+
+    transaction_id: str
+    is_fraud: bool
+    alerted: bool
+    amount: float
+    scores: Mapping[str, float]
+
+
+_MOST_WAITING: Final = 1_000
+"""Labels that are put into the columns together, at the most."""
 
 
 class PrequentialWindow:
@@ -76,6 +90,8 @@ class PrequentialWindow:
         self._scores: dict[str, NDArray[np.float64]] = {}
         self._ids: list[str | None] = [None] * capacity
         self._rows: dict[str, int] = {}
+        self._waiting: list[_Matured] = []
+        """What was added last, until somebody looks: put into its columns together."""
 
     def add(
         self,
@@ -87,25 +103,39 @@ class PrequentialWindow:
         amount: float = 0.0,
     ) -> None:
         """Add a matured transaction with the scores of the models that judged it, and what was decided."""
-        row = self.added % self.capacity
-        oldest = self._ids[row]
-        if oldest is not None and self._rows.get(oldest) == row:
-            del self._rows[oldest]
-        self._ids[row] = transaction_id
-        self._rows[transaction_id] = row
-        self._is_fraud[row] = is_fraud
-        self._alerted[row] = alerted
-        self._amount[row] = amount
-        for version in scores:
-            if version not in self._scores:
-                self._scores[version] = np.full(self.capacity, np.nan)
-        for version, column in self._scores.items():
-            column[row] = scores.get(version, np.nan)
+        self._waiting.append(_Matured(transaction_id, is_fraud, alerted, amount, scores))
         self.added += 1
         self.frauds += bool(is_fraud)
+        if len(self._waiting) >= min(_MOST_WAITING, self.capacity):
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        names, is_fraud, alerted, amounts, scores = zip(*waiting, strict=True)
+        rows = (np.arange(self.added - len(names), self.added) % self.capacity).tolist()
+        for row, name in zip(rows, names, strict=True):
+            oldest = self._ids[row]
+            if oldest is not None and self._rows.get(oldest) == row:
+                del self._rows[oldest]
+            self._ids[row] = name
+            self._rows[name] = row
+        self._is_fraud[rows], self._alerted[rows], self._amount[rows] = is_fraud, alerted, amounts
+        for said in scores:
+            for version in said:
+                if version not in self._scores:
+                    self._scores[version] = np.full(self.capacity, np.nan)
+        for version, column in self._scores.items():
+            column[rows] = [said.get(version, np.nan) for said in scores]
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle()
+        return self.__dict__.copy()
 
     def correct(self, transaction_id: str, is_fraud: bool) -> bool:
         """Change the verdict on a transaction; False when it has left the window."""
+        self._settle()
         row = self._rows.get(transaction_id)
         if row is None:
             return False
@@ -114,10 +144,12 @@ class PrequentialWindow:
 
     def forget(self, version: str) -> None:
         """Drop a retired model's scores."""
+        self._settle()
         self._scores.pop(version, None)
 
     def quality(self, version: str) -> Quality:
         """Judge one model on those transactions of the window that it scored."""
+        self._settle()
         column = self._scores.get(version)
         if column is None:
             return Quality(*(np.nan,) * 6, 0, 0)
@@ -148,6 +180,7 @@ class PrequentialWindow:
         since
             Only labels from this position on (see `added`).
         """
+        self._settle()
         positions = np.arange(max(since, self.added - self.capacity, 0), self.added)
         rows = positions % self.capacity
         empty = np.full(self.capacity, np.nan)

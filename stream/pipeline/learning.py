@@ -223,8 +223,7 @@ class Learner:
         for label, offset, pending, stored in batch:
             # What an earlier label of this very batch said is not in the store yet.
             verdicts = outcome.verdicts.get(label.transaction_id, stored)
-            earlier = [said for said in verdicts if said.offset < offset]
-            applied = any(said.offset == offset for said in verdicts)
+            earlier, applied = _before(verdicts, offset) if verdicts else ((), False)
             self.offset = max(self.offset, offset)
             self.label_time = max(self.label_time, label.label_time)
             views = _views(label, earlier)
@@ -586,6 +585,12 @@ class Learner:
             event_time=self.label_time,
             recorded_at=now_ms,
         )
+
+
+def _before(verdicts: Verdicts, offset: int) -> tuple[Sequence[Said], bool]:
+    """Return what was said before a label, and whether that label was among the verdicts itself."""
+    earlier = [said for said in verdicts if said.offset < offset]
+    return earlier, any(said.offset == offset for said in verdicts)
 
 
 def _views(label: Label, earlier: Sequence[Said]) -> frozenset[View]:

@@ -69,6 +69,29 @@ def test_a_pickled_window_goes_on_as_if_nothing_had_happened() -> None:
     assert stored.quality("a-1") == kept.quality("a-1")
 
 
+def test_it_does_not_matter_how_often_somebody_looks() -> None:
+    random = np.random.default_rng(3)
+    seldom, often = PrequentialWindow(50), PrequentialWindow(50)
+    for n in range(400):
+        name, fraud = f"t{random.integers(300)}", bool(random.random() < 0.2)
+        scores = {"a-1": random.random()} | ({"b-1": random.random()} if random.random() < 0.5 else {})
+        for window in (seldom, often):
+            window.add(name, fraud, scores, alerted=fraud, amount=float(n))
+            if n % 90 == 70:
+                window.correct(name, not fraud)
+            if n == 250:
+                window.forget("b-1")
+        often.quality("a-1")
+    assert (seldom.added, seldom.frauds) == (often.added, often.frauds)
+    assert seldom.quality("a-1") == often.quality("a-1")
+    assert seldom.quality("b-1") == often.quality("b-1")
+    for one, other in zip(seldom.paired("a-1", "b-1"), often.paired("a-1", "b-1"), strict=True):
+        assert one.tolist() == other.tolist()
+    assert [seldom.correct(f"t{n}", True) for n in range(300)] == [
+        often.correct(f"t{n}", True) for n in range(300)
+    ]
+
+
 def test_calibration_is_judged_over_the_window() -> None:
     window = PrequentialWindow(capacity=4)
     for n, (fraud, score) in enumerate([(True, 0.5), (True, 0.5), (False, 0.5), (False, 0.1), (False, 0.1)]):
