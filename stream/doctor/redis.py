@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from stream.adapters.redis_connection import RedisConnection
 from stream.adapters.redis_store import RedisStore
+from stream.adapters.rights import redis_rights, rehearsal
 from stream.clock import Clock
 from stream.doctor.finding import Finding, good, warning, wrong
-from stream.errors import InfrastructureError, SnapshotError
+from stream.doctor.kafka import parties_of
+from stream.errors import AccessError, InfrastructureError, SnapshotError
 from stream.registry.snapshot import decode_roster
 from stream.settings import Settings
 
@@ -18,20 +20,19 @@ _CLOCK_WRONG_MS: Final = 60_000
 
 
 def check_redis(settings: Settings, clock: Clock, *, timeout_seconds: float) -> Iterator[Finding]:
-    """Yield what is to be said of Redis, of its clock, and of what we keep there."""
+    """Yield what is to be said of Redis, of its clock, of our rights, and of what we keep there."""
     connection = RedisConnection.of(settings, timeout_seconds=timeout_seconds)
     try:
         with connection.doing("looking at Redis") as client:
-            info: Mapping[str, Any] = client.info()
             before = clock()
             seconds, microseconds = client.time()
             between = (before + clock()) // 2
+        yield from _check_server(connection)
     except InfrastructureError as error:
         yield wrong("Redis", str(error))
         return
     finally:
         connection.close()
-    yield from judge_server(info, connection.place)
     yield judge_clock(seconds * 1000 + microseconds // 1000 - between)
     yield from _check_keys(settings)
 
@@ -77,6 +78,21 @@ def judge_clock(ahead_ms: int) -> Finding:
     )
 
 
+def _check_server(connection: RedisConnection) -> Iterator[Finding]:
+    try:
+        with connection.doing("asking Redis about itself") as client:
+            info: Mapping[str, Any] = client.info()
+    except AccessError:
+        yield good("Redis", f"answers at {connection.place}")
+        yield warning(
+            "Redis keeps",
+            "our user may not ask (INFO), so run this once as one who may: what lies here must be kept"
+            " (appendonly yes) and not evicted (maxmemory-policy noeviction)",
+        )
+    else:
+        yield from judge_server(info, connection.place)
+
+
 def _judge_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
     if not info.get("aof_enabled"):
         yield warning(
@@ -111,11 +127,13 @@ def _check_keys(settings: Settings) -> Iterator[Finding]:
     store = RedisStore.of(settings)
     try:
         store.check()
-        roster, scored, learnt = (
-            store.roster(),
-            store.transactions_done(settings.partitions),
-            store.labels_done(),
-        )
+        yield from _check_rights(settings, store)
+        roster = store.roster()
+        done = sum(offset + 1 for offset in store.transactions_done(settings.partitions).values())
+        learnt = store.labels_done() + 1
+    except AccessError as error:
+        yield wrong("Redis rights", str(error))
+        return
     except InfrastructureError as error:
         yield wrong("keys", str(error))
         return
@@ -131,9 +149,18 @@ def _check_keys(settings: Settings) -> Iterator[Finding]:
     except SnapshotError as error:
         yield wrong("keys", f"{error}; is FRAUD_SIGNING_KEY the one that the learner has?")
         return
-    done = sum(offset + 1 for offset in scored.values())
     yield good(
         "keys",
-        f"under {settings.namespace}: {done} transactions scored and {learnt + 1} labels learnt;"
+        f"under {settings.namespace}: {done} transactions scored and {learnt} labels learnt;"
         f" champion {champion}",
     )
+
+
+def _check_rights(settings: Settings, store: RedisStore) -> Iterator[Finding]:
+    if settings.redis_password is None and settings.redis_certificate is None:
+        return
+    parties = parties_of(settings)
+    rights = [found for party in parties if (found := redis_rights(party, settings)) is not None]
+    remedy = f"give them, as `fraudstream rights redis {' '.join(parties)}` says"
+    store.require_rights([call for one in rights for call in rehearsal(one)], remedy)
+    yield good("Redis rights", f"all that the role {settings.role} needs")

@@ -210,6 +210,22 @@ def test_a_worker_that_is_not_let_in_ends_with_that_sentence_alone(site: Site, w
     assert (process.returncode, said.count("\n")) == (2, 1), said
 
 
+def test_the_doctor_looks_with_the_rights_of_a_worker_and_finds_those_that_it_lacks(site: Site) -> None:
+    well = fraudstream(site.settings("score", role="score"), "doctor")
+    assert well.exit_code == 0, well.output
+    for words in ("Kafka rights   all that the role score needs", "Redis rights   all that the role score"):
+        assert words in well.output
+    assert "may not ask (INFO)" in " ".join(well.output.split())
+    lacking = fraudstream(site.settings("score", role="learn"), "doctor")
+    assert lacking.exit_code == 1
+    said = " ".join(lacking.output.split())
+    assert "give them, as `fraudstream rights kafka learn` says" in said
+    assert "give them, as `fraudstream rights redis learn` says" in said
+    locked_out = fraudstream(site.settings("score", kafka_password=SecretStr("wrong-at-kafka")), "doctor")
+    assert locked_out.exit_code == 1
+    assert "does not let the user 'score' in" in " ".join(locked_out.output.split())
+
+
 @pytest.mark.parametrize(
     "command", [("alerts", "--until-idle", "60"), ("redrive", "--list"), ("simulate",), ("topics", "check")]
 )
