@@ -17,7 +17,8 @@ from consumers.decoder import Decoder
 from consumers.stopping import Stop
 from consumers.subscription import Subscription
 from stream.clock import Clock
-from stream.records import Label, Record, Score
+from stream.records import Label, Record, Score, label_called
+from stream.tokens import NO_TOKENS, Tokens
 
 BATCH_RECORDS: Final = 5_000
 _TIME: Final = pa.timestamp("ms", tz="UTC")
@@ -89,6 +90,8 @@ class Archive:
         The topics' names.
     clock
         The present.
+    tokens
+        What identifiers are called: labels have them as their source calls them, scores as the stream does.
     roll_records
         Records in memory after which they are filed, at about 1 KB each.
     roll_ms
@@ -110,11 +113,13 @@ class Archive:
         scores: str,
         labels: str,
         clock: Clock,
+        tokens: Tokens = NO_TOKENS,
         roll_records: int = 50_000,
         roll_ms: int = 60_000,
     ) -> None:
         self._folder = folder
         self._clock = clock
+        self._tokens = tokens
         self._roll_records = roll_records
         self._roll_ms = roll_ms
         self._series = {
@@ -168,6 +173,8 @@ class Archive:
             self._held += 1
             series = self._series[record.topic]
             decoded = series.decoder(record)
+            if isinstance(decoded, Label):
+                decoded = label_called(decoded, self._tokens)
             if decoded is not None:
                 row = msgspec.structs.asdict(decoded)
                 row |= {"partition": record.partition, "offset": record.offset}

@@ -95,6 +95,7 @@ def archive(
         scores=names.scores,
         labels=names.labels,
         clock=wall_clock,
+        tokens=settings.tokens,
         roll_records=roll_records,
         roll_ms=in_milliseconds(roll_after),
     )
@@ -153,6 +154,12 @@ def redrive(
     click.echo(
         f"redrive: {driving.redriven.total()} {done}, {driving.foreign} foreign ones passed over", err=True
     )
+    if driving.masked:
+        click.echo(
+            f"redrive: {driving.masked} passed over whose card numbers are masked; set FRAUD_TOKEN_KEY, and"
+            " have their senders publish them again",
+            err=True,
+        )
 
 
 @click.command()
@@ -177,7 +184,9 @@ def settle(after: timedelta, until_idle: bool, **where: Any) -> None:
             PartitionLog(access, group, names.scores) as scores,
             PartitionLog(access, group, names.labels) as labels,
         ):
-            settlement = Settlement(scores, labels, emitter, names.labels, in_milliseconds(after))
+            settlement = Settlement(
+                scores, labels, emitter, names.labels, in_milliseconds(after), settings.tokens
+            )
             settlement.run(stop, until_idle=until_idle)
             click.echo(
                 f"settle: {settlement.settled} settled, {settlement.waiting} waiting,"

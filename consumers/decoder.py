@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from stream.cards import mask_cards
 from stream.records import UNREADABLE, Record
 
 _log = logging.getLogger(__name__)
@@ -39,9 +40,9 @@ class Decoder(Generic[T]):
             return self._decoder.decode(record.value or b"")
         except UNREADABLE as error:
             self.foreign += 1
-            # The place is enough to look it up; its content may be anything, card numbers included.
+            # The place is enough to look it up; its content, which an error may name, can be a card number.
             _log.warning(
                 "%s/%d at %d is not a record of ours and is passed over: %s",
-                *(record.topic, record.partition, record.offset, error),
+                *(record.topic, record.partition, record.offset, mask_cards(str(error))),
             )
             return None

@@ -88,6 +88,8 @@ class Redrive:
         self._decoder = Decoder(DeadLetter)
         self._failures: list[str] = []
         self._elsewhere = 0
+        self.masked = 0
+        """Dead letters passed over because card numbers in them are masked: nobody could use them."""
         self.redriven: Counter[DeadLetterReason] = Counter()
 
     @property
@@ -153,6 +155,9 @@ class Redrive:
                 self.redriven.update(filed.letter.reason for filed in some)
 
     def _is_ours(self, filed: Filed) -> bool:
+        if filed.letter.withheld == "masked":
+            self.masked += 1
+            return False
         if filed.letter.topic in self._origins:
             return True
         self._elsewhere += 1

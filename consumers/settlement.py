@@ -9,6 +9,7 @@ from consumers.stopping import Stop
 from stream.errors import TopicError
 from stream.ports import Emitter, Outgoing
 from stream.records import Label, Score, encode
+from stream.tokens import NO_TOKENS, Tokens
 
 ROUND_SECONDS: Final = 1.0
 REMEMBERED_LABELS: Final = 100_000
@@ -126,6 +127,8 @@ class Settlement:
         Where to.
     after_ms
         How long after its event time silence means legitimate, by the stream's own clock.
+    tokens
+        What identifiers are called: labels have them as their source calls them, scores as the stream does.
 
     Notes
     -----
@@ -135,7 +138,13 @@ class Settlement:
     """
 
     def __init__(
-        self, scores: PartitionLog, labels: PartitionLog, emitter: Emitter, labels_topic: str, after_ms: int
+        self,
+        scores: PartitionLog,
+        labels: PartitionLog,
+        emitter: Emitter,
+        labels_topic: str,
+        after_ms: int,
+        tokens: Tokens = NO_TOKENS,
     ) -> None:
         if labels.partitions != [0]:
             raise TopicError(
@@ -146,6 +155,7 @@ class Settlement:
         self._labels = labels
         self._emitter = emitter
         self._labels_topic = labels_topic
+        self._tokens = tokens
         self._pending = PendingSettlements(after_ms)
         self._decode_score = Decoder(Score)
         self._decode_label = Decoder(Label)
@@ -197,7 +207,7 @@ class Settlement:
             read += 1
             label = self._decode_label(record)
             if label is not None:
-                self._pending.labelled(label.transaction_id, record.offset)
+                self._pending.labelled(self._tokens.identifier(label.transaction_id), record.offset)
             if stop.asked:
                 return None
         return read

@@ -78,6 +78,7 @@ BATCH_P99: Final = Query(
 DEAD_LETTERS: Final = Query(
     f"{total('fraud_dead_letters_total', by='topic, reason')} > 0", "{{topic}}: {{reason}}"
 )
+TOKENISED: Final = Query(total("fraud_tokenised_transactions_total"), "came with card numbers")
 
 # The objectives: what was bad in the last hour, over what may be.
 BURN_RATES: Final = [
@@ -110,6 +111,7 @@ STALLED: Final = Query(
     f"max by (instance, role) (fraud_stalled_seconds{{{WORKERS}}})", "{{instance}} {{role}}"
 )
 FENCED: Final = Query(total("fraud_fenced_total", by="role"), "fenced: {{role}}")
+FORGOTTEN: Final = Query(total("fraud_forgotten_total"), "states forgotten")
 LOST: Final = Query(total("fraud_offset_gap_records_total", by="topic"), "lost unread: {{topic}}")
 CPU: Final = Query(f"rate(process_cpu_seconds_total{{{WORKERS}}}[{RATE}])", "{{instance}}")
 MEMORY: Final = Query(f"process_resident_memory_bytes{{{WORKERS}}}", "{{instance}}")

@@ -28,7 +28,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, wall_clock
 from stream.durations import format_duration
 from stream.errors import SettingsError
-from stream.recording import Recorded
+from stream.recording import Recorded, tokenised
 from stream.records import MAX_FUTURE_MS
 from stream.settings import Settings, load_settings
 
@@ -256,7 +256,7 @@ def _publish(source: Iterable[Recorded], total: int | None, manner: _Manner) -> 
         # Sleeping, it goes on taking in delivery reports.
         pace = Pace(manner.speed, sleep=publisher.serve, stop=stop) if manner.speed else None
         run = Replay(
-            source,
+            tokenised(source, settings.tokens),
             publisher,
             topics,
             delay=manner.label_delay,

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from stream import __version__
+from stream.cards import mask_cards
 from stream.errors import FraudstreamError
 from stream.records import json_schemas
 from stream.settings import Party, Settings, load_settings
@@ -60,7 +61,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except FraudstreamError as error:
-            click.echo(f"fraudstream: {error}", err=True)
+            click.echo(f"fraudstream: {mask_cards(str(error))}", err=True)
             ctx.exit(2)
 
 

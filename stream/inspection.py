@@ -22,6 +22,8 @@ def describe(settings: Settings, kind: Literal["customer", "terminal"], name: st
     """
     store = RedisStore.of(settings)
     try:
+        tokens = settings.tokens
+        name = tokens.customer(name) if kind == "customer" else tokens.identifier(name)
         key: RiskKey = (kind, name)
         lines = []
         for partition in range(settings.partitions if kind == "customer" else 0):

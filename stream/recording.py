@@ -1,9 +1,11 @@
 """A recording: transactions of the past, in event-time order, with what each turned out to be."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from stream.errors import FraudstreamError
-from stream.records import Transaction
+from stream.records import Transaction, transaction_called
+from stream.tokens import Tokens
 
 
 class RecordingError(FraudstreamError):
@@ -19,3 +21,15 @@ class Recorded(NamedTuple):
     """What its label will say; None when it never gets one."""
     raw: bytes | None = None
     """Published instead of the transaction: a record that the pipeline is to refuse. A backtest skips it."""
+
+
+def tokenised(source: Iterable[Recorded], tokens: Tokens) -> Iterator[Recorded]:
+    """Yield a recording whose identifiers are called as `tokens` have it, as the pipeline calls them.
+
+    Without a key for tokens nothing changes: the pipeline refuses what holds a card number.
+    """
+    if tokens.scope == "off" or not tokens.keyed:
+        yield from source
+        return
+    for one in source:
+        yield Recorded(transaction_called(one.transaction, tokens), one.is_fraud, tokens.value(one.raw))

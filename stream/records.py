@@ -4,15 +4,18 @@ Everything on the wire is JSON, decoded strictly by msgspec: an unknown field is
 one makes the record a :class:`DeadLetter`. ``docs/schemas`` holds the same definitions as JSON Schema.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from stream.cards import SHORTEST, mask_cards, suspicious, suspicious_bytes
 from stream.clock import DAY_MS
+from stream.tokens import NO_TOKENS, Tokens
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on bytes that are not what they should be."""
@@ -122,12 +125,13 @@ class DeadLetterReason(StrEnum):
     OVERSIZED = "oversized"
     MISKEYED = "miskeyed"
     EMPTY = "empty"
+    CARD_NUMBER = "card_number"
     UNMATCHED_LABEL = "unmatched_label"
     CONTESTED_LABEL = "contested_label"
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
-    """A record that could not be used, whole. Keyed by its original key on ``dead-letters``."""
+    """A record that could not be used, whole but for card numbers. Keyed by its key on ``dead-letters``."""
 
     reason: DeadLetterReason
     detail: Annotated[str, Meta(description="What is wrong, and in which field.")]
@@ -138,6 +142,13 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
     key: Annotated[bytes | None, Meta(description="Base64 of the original key.")]
     value: Annotated[bytes | None, Meta(description="Base64 of the original value.")]
     failed_at: Timestamp
+    withheld: Annotated[
+        Literal["nothing", "tokens", "masked"],
+        Meta(
+            description="What became of card numbers in key, value and detail: there were none; tokens stand"
+            " for them, by which the record can be used; they are masked, and it cannot."
+        ),
+    ] = "nothing"
     schema_version: Version = SCHEMA_VERSION
 
 
@@ -194,9 +205,13 @@ class Decoded(NamedTuple, Generic[T]):
     places: list[Record]
     """The undecoded twin of each element of ``records``."""
     dead_letters: list[DeadLetter]
+    tokenised: int = 0
+    """Records among those that can be used in which a token stands for an identifier."""
 
 
-def decode_transactions(batch: Sequence[Record], now_ms: int) -> Decoded[Transaction]:
+def decode_transactions(
+    batch: Sequence[Record], now_ms: int, tokens: Tokens = NO_TOKENS
+) -> Decoded[Transaction]:
     """Decode a record batch of ``transactions``.
 
     Parameters
@@ -205,6 +220,8 @@ def decode_transactions(batch: Sequence[Record], now_ms: int) -> Decoded[Transac
         Records of one partition, in offset order.
     now_ms
         The present, milliseconds since 1970: event times more than `MAX_FUTURE_MS` past it are refused.
+    tokens
+        What identifiers are called.
 
     Returns
     -------
@@ -232,11 +249,18 @@ def decode_transactions(batch: Sequence[Record], now_ms: int) -> Decoded[Transac
         else:
             decoded.records.append(transaction)
             decoded.places.append(place)
-    return decoded
+    if tokens.scope == "off":
+        return decoded
+    return _discreet(
+        decoded, _suspect_transactions(decoded.records, tokens), transaction_called, tokens, now_ms
+    )
 
 
-def decode_labels(batch: Sequence[Record], now_ms: int) -> Decoded[Label]:
-    """Decode a record batch of ``labels``; see :func:`decode_transactions`."""
+def decode_labels(batch: Sequence[Record], now_ms: int, tokens: Tokens = NO_TOKENS) -> Decoded[Label]:
+    """Decode a record batch of ``labels``; see :func:`decode_transactions`.
+
+    The undecoded twins are free of card numbers, too: a label that waits is kept with its own.
+    """
     decoded: Decoded[Label] = Decoded([], [], [])
     latest = now_ms + MAX_FUTURE_MS
     for place in batch:
@@ -248,7 +272,30 @@ def decode_labels(batch: Sequence[Record], now_ms: int) -> Decoded[Label]:
         else:
             decoded.records.append(label)
             decoded.places.append(place)
+    if tokens.scope == "off":
+        return decoded
+    suspects = [n for n, one in enumerate(decoded.records) if len(one.transaction_id) >= SHORTEST]
+    decoded = _discreet(decoded, suspects, label_called, tokens, now_ms)
+    # All at once, as nearly always there is nothing to find.
+    if suspicious_bytes(b"\n".join([part for place in decoded.places for part in place[-2:] if part])):
+        decoded.places[:] = [_discreet_place(place, tokens) for place in decoded.places]
     return decoded
+
+
+def label_called(label: Label, tokens: Tokens) -> Label:
+    """Return a label with its transaction called as `tokens` have it; itself where nothing changes."""
+    name = tokens.identifier(label.transaction_id)
+    return label if name == label.transaction_id else replace(label, transaction_id=name)
+
+
+def transaction_called(transaction: Transaction, tokens: Tokens) -> Transaction:
+    """Return a transaction whose identifiers are called as `tokens` have it; itself where nothing changes."""
+    one = transaction
+    transaction_id, customer_id = tokens.identifier(one.transaction_id), tokens.customer(one.customer_id)
+    terminal_id = tokens.identifier(one.terminal_id)
+    if (transaction_id, customer_id, terminal_id) == (one.transaction_id, one.customer_id, one.terminal_id):
+        return one
+    return replace(one, transaction_id=transaction_id, customer_id=customer_id, terminal_id=terminal_id)
 
 
 def encode(record: Struct) -> bytes:
@@ -260,7 +307,8 @@ def dead_letter(place: Record, reason: DeadLetterReason, detail: str, now_ms: in
     """Wrap a record that could not be used, whole."""
     return DeadLetter(
         reason=reason,
-        detail=detail,
+        # A number that is cut in two would not be found any more.
+        detail=detail if len(detail) <= _MOST_DETAIL else f"{mask_cards(detail)[:_MOST_DETAIL]}...",
         topic=place.topic,
         partition=place.partition,
         offset=place.offset,
@@ -285,6 +333,8 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     return schemas
 
 
+_MOST_DETAIL: Final = 500
+"""Characters: what names a value that was sent may be as long as that."""
 _ENCODER = msgspec.json.Encoder()
 _TRANSACTIONS = msgspec.json.Decoder(Transaction)
 _LABELS = msgspec.json.Decoder(Label)
@@ -312,6 +362,71 @@ def _decode(
         return dead_letter(place, _field_reason(str(error)), str(error), now_ms)
     except UNREADABLE as error:
         return dead_letter(place, DeadLetterReason.MALFORMED_JSON, str(error), now_ms)
+
+
+def _suspect_transactions(records: Sequence[Transaction], tokens: Tokens) -> Sequence[int]:
+    """Return the places of those whose identifiers are to be looked at; nearly always there are none."""
+    if tokens.scope == "customers":
+        return range(len(records))
+    long = [
+        n
+        for n, one in enumerate(records)
+        if len(one.transaction_id) >= SHORTEST
+        or len(one.customer_id) >= SHORTEST
+        or len(one.terminal_id) >= SHORTEST
+    ]
+    names = [
+        f"{one.transaction_id}\n{one.customer_id}\n{one.terminal_id}"
+        for one in map(records.__getitem__, long)
+    ]
+    if not suspicious("\n".join(names).encode()):
+        return ()
+    return [n for n, name in zip(long, names, strict=True) if suspicious(name.encode())]
+
+
+def _discreet(
+    decoded: Decoded[R],
+    suspects: Sequence[int],
+    called: Callable[[R, Tokens], R],
+    tokens: Tokens,
+    now_ms: int,
+) -> Decoded[R]:
+    """Call identifiers as `tokens` have it, and keep card numbers out of the dead letters."""
+    records, places, letters, _ = decoded
+    changed = 0
+    refused = []
+    for n in suspects:
+        before = records[n]
+        records[n] = called(before, tokens)
+        if records[n] is not before:
+            changed += 1
+            if not tokens.keyed:
+                refused.append(n)
+    for n in reversed(refused):
+        letters.append(dead_letter(places.pop(n), DeadLetterReason.CARD_NUMBER, _NO_KEY, now_ms))
+        del records[n]
+    letters[:] = [_discreet_letter(letter, tokens) for letter in letters]
+    return decoded._replace(tokenised=changed - len(refused))
+
+
+_NO_KEY: Final = (
+    "an identifier is a card number, and there is no key to make a token of it: set FRAUD_TOKEN_KEY, or send"
+    " tokens"
+)
+
+
+def _discreet_letter(letter: DeadLetter, tokens: Tokens) -> DeadLetter:
+    key, value, detail = tokens.key(letter.key), tokens.value(letter.value), tokens.text(letter.detail)
+    if (key, value, detail) == (letter.key, letter.value, letter.detail):
+        return letter
+    withheld: Literal["tokens", "masked"] = "tokens" if tokens.keyed else "masked"
+    detail += "; tokens stand for what is confidential in it" if tokens.keyed else "; card numbers are masked"
+    return replace(letter, key=key, value=value, detail=detail, withheld=withheld)
+
+
+def _discreet_place(place: Record, tokens: Tokens) -> Record:
+    key, value = tokens.key(place.key), tokens.value(place.value)
+    return place if (key, value) == (place.key, place.value) else place._replace(key=key, value=value)
 
 
 def _with_iso_time(value: bytes, record_type: type[R], time_field: str) -> R:

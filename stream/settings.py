@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from stream.errors import SettingsError
 from stream.registry.seal import Keyring
 from stream.secret_files import is_secret
+from stream.tokens import Tokenised, Tokens
 from stream.transport import TransportSettings, part_login
 
 _LEAST_KEY: Final = 16
@@ -127,6 +128,14 @@ class Settings(TransportSettings):
             " window is 30.",
         ),
     ] = 60.0
+    most_remembered: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Most customers' states that Redis holds, of 400 bytes each, and as many risk records"
+            " of 200; beyond, those that say least are forgotten. 0: any number.",
+        ),
+    ] = 20_000_000
     offset_gap: Annotated[
         Literal["stop", "skip"],
         Field(
@@ -282,6 +291,36 @@ class Settings(TransportSettings):
     desk_port: Annotated[
         int, Field(ge=0, le=65_535, description="Port that the desk is served on; 0 takes any free one.")
     ] = 8090
+    tokenise: Annotated[
+        Tokenised,
+        Field(
+            description="What becomes a token before anything is kept of it: cards (card numbers), customers"
+            " (every customer_id as well) or off."
+        ),
+    ] = "cards"
+    token_key: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=16,
+            validate_default=True,
+            description="Makes tokens (HMAC-SHA256); the same for all, and for good: another makes other"
+            " tokens. Unset: a record whose identifier is a card number is refused.",
+        ),
+    ] = None
+
+    @property
+    def tokens(self) -> Tokens:
+        """What makes tokens as these settings have it."""
+        return Tokens(self.tokenise, self.token_key.get_secret_value().encode() if self.token_key else None)
+
+    @field_validator("token_key")
+    @classmethod
+    def _is_there(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("tokenise") == "customers":
+            raise ValueError(
+                "FRAUD_TOKENISE=customers makes tokens, which needs a key of 16 characters or more"
+            )
+        return value
 
     @field_validator("challengers", mode="before")
     @classmethod

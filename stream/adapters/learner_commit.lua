@@ -6,7 +6,7 @@
 -- ARGV  token, watermark, watermark known to be stored, TTL of risk records (ms), TTL of the generation (ms), its
 --       number, until when it is kept (ms), number of those to remove, number of risk records, the numbers of
 --       those to remove, a value for each risk record, field and value of each verdict
--- Returns {'done'}, {'fenced', fence} or {'behind', watermark}.
+-- Returns {'done', keys that Redis has}, {'fenced', fence} or {'behind', watermark}.
 
 local keys, args = KEYS, ARGV
 local fence = call('GET', keys[1])
@@ -22,4 +22,4 @@ put(keys[3], keys[4], args[6], args[7], args[5], args, at + risks)
 if tonumber(args[2]) > stored then call('SET', keys[2], args[2]) end
 -- Last, as a full Redis refuses a script only where its first write takes memory.
 remove(keys[3], keys, 5, args, 10, old)
-return {'done'}
+return {'done', call('DBSIZE')}

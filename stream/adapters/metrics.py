@@ -171,6 +171,18 @@ class Metrics:
         "Records that could not be used, by the topic they came from (without its prefix) and the reason.",
         {"topic": _TOPICS, "reason": tuple(reason.value for reason in DeadLetterReason)},
     )
+    tokenised = Entry(
+        Counter,
+        "fraud_tokenised_transactions_total",
+        "Transactions in which tokens stand for identifiers: with FRAUD_TOKENISE=cards, those that came with"
+        " a card number.",
+    )
+    forgotten = Entry(
+        Counter,
+        "fraud_forgotten_total",
+        "States and risk records that were forgotten, as there were more than FRAUD_MOST_REMEMBERED.",
+        {"role": _ROLES},
+    )
     alerts = Entry(Counter, "fraud_alerts_total", "Transactions scored at or above their threshold.")
     alerted_amount = Entry(
         Counter,

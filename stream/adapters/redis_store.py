@@ -16,6 +16,7 @@ from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.redis_connection import RedisAccess, RedisConnection
 from stream.adapters.redis_generations import Asked, RedisGenerations
 from stream.adapters.redis_keys import FitterKeys, LearnerKeys, OperatorKeys, PartitionKeys
+from stream.adapters.remembering import Remembering
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
 from stream.errors import AccessError, FencedError, InfrastructureError, StateLostError
@@ -50,6 +51,8 @@ class RedisStore:
         How long pending records and verdicts are kept after they were last written; up to a quarter longer.
     state_ttl
         How long customers' states and risk records are kept after they were last written.
+    most_remembered
+        Customers' states that are kept, and as many risk records; beyond, the shortest go. 0: all are kept.
     timeout_seconds
         Longest wait for a connection, for a request to be sent and for each piece of its answer.
     clock
@@ -77,6 +80,7 @@ class RedisStore:
         namespace: str,
         pending_ttl: timedelta,
         state_ttl: timedelta,
+        most_remembered: int = 0,
         timeout_seconds: float = 5.0,
         clock: Clock = wall_clock,
         access: RedisAccess | None = None,
@@ -89,6 +93,8 @@ class RedisStore:
         self._operator = OperatorKeys(namespace)
         self._ready_key = f"{namespace}:ready"
         self._generations = RedisGenerations(self._redis, _milliseconds(pending_ttl), clock)
+        self._customers = Remembering(self._redis, namespace, "customers", most_remembered)
+        self._risks = Remembering(self._redis, namespace, "risk records", most_remembered)
         self._retired: deque[tuple[float, str]] = deque()
         """When snapshots are past their time, and their keys."""
         self._scorer_commit = self._redis.script("generations.lua", "scorer_commit.lua")
@@ -111,11 +117,17 @@ class RedisStore:
             namespace=settings.namespace,
             pending_ttl=timedelta(days=settings.pending_days),
             state_ttl=timedelta(days=settings.state_days),
+            most_remembered=settings.most_remembered,
             access=RedisAccess.of(settings),
         )
 
     def __repr__(self) -> str:
         return f"RedisStore({self._redis.place!r}, namespace={self._namespace!r})"
+
+    @property
+    def forgotten(self) -> int:
+        """States and risk records that this store has forgotten as there were too many."""
+        return self._customers.forgotten + self._risks.forgotten
 
     def check(self) -> None:
         """Return if Redis answers and takes writes.
@@ -231,8 +243,9 @@ class RedisStore:
             ],
         )
         match answer:
-            case [b"done"]:
+            case [b"done", int(stored)]:
                 self._generations.turned(keys.generations, now, written=bool(pending))
+                self._customers.make_room(stored)
                 return tenure._replace(
                     watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
                 )
@@ -324,8 +337,9 @@ class RedisStore:
             ],
         )
         match answer:
-            case [b"done"]:
+            case [b"done", int(stored)]:
                 self._generations.turned(keys.generations, now, written=bool(verdicts))
+                self._risks.make_room(stored)
             case [b"behind", stored]:
                 raise behind("the learner's role", known, int(stored))
             case _:

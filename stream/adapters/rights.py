@@ -32,7 +32,7 @@ class RedisRights(NamedTuple):
     @property
     def commands(self) -> tuple[str, ...]:
         """Everything that is called, directly or by a script."""
-        return tuple(sorted({*_READS, *(_WRITES if self.written else ()), *_OTHERS}))
+        return tuple(sorted({*_READS, *((*_WRITES, *_COUNTS) if self.written else ()), *_OTHERS}))
 
 
 _READS: Final = ("exists", "get", "getrange", "hget", "hgetall", "hmget", "mget", "smembers")
@@ -45,12 +45,16 @@ _WRITES: Final = (
     "incrby",
     "persist",
     "pexpire",
+    "pttl",
     "rename",
     "sadd",
     "set",
+    "strlen",
     "touch",
     "unlink",
 )
+_COUNTS: Final = ("dbsize", "scan")
+"""On no key: how many there are, and which, so that there are never too many."""
 _OTHERS: Final = ("discard", "evalsha", "exec", "multi", "ping", "script|load", "select", "time")
 _SAMPLES: Final = {
     "getrange": ("0", "1"),
@@ -151,6 +155,8 @@ def rehearsal(rights: RedisRights) -> list[tuple[str, ...]]:
     [('exists', 'a:{0}:x'), ('get', 'a:{0}:x')]
     """
     calls: list[tuple[str, ...]] = [("time",), ("evalsha", "0" * 40, "0"), ("script", "load", "return 1")]
+    if rights.written:
+        calls += [("dbsize",), ("scan", "0")]
     return calls + [
         (command, key, *((key,) if command == "rename" else _SAMPLES.get(command, ())))
         for patterns, commands in ((rights.written, (*_READS, *_WRITES)), (rights.read, _READS))

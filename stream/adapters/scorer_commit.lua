@@ -6,7 +6,7 @@
 --       number, until when it is kept (ms), number of those to remove, number of lineups, number of customers,
 --       ledger (empty: it stays), the numbers of those to remove, name and value of each lineup, a value for each
 --       customer, field and value of each pending record
--- Returns {'done'}, {'fenced', fence} or {'elsewhere', watermark}.
+-- Returns {'done', keys that Redis has}, {'fenced', fence} or {'elsewhere', watermark}.
 
 local keys, args = KEYS, ARGV
 local fence = call('GET', keys[1])
@@ -16,7 +16,7 @@ local ahead = tonumber(args[3]) > tonumber(args[2])
 local stored = call('GET', keys[2]) or '-1'
 if stored ~= args[2] then
   -- This very commit went through before and its answer was lost: there is nothing left to do.
-  if ahead and stored == args[3] then return {'done'} end
+  if ahead and stored == args[3] then return {'done', call('DBSIZE')} end
   return {'elsewhere', stored}
 end
 
@@ -30,4 +30,4 @@ put(keys[5], keys[6], args[6], args[7], args[5], args, at + customers)
 if ahead then call('SET', keys[2], args[3]) end
 -- Last, as a full Redis refuses a script only where its first write takes memory.
 remove(keys[5], keys, 7, args, 12, old)
-return {'done'}
+return {'done', call('DBSIZE')}

@@ -25,7 +25,7 @@ from stream.pipeline.learning import Learner
 from stream.pipeline.pending import Pending
 from stream.pipeline.scoring import Served
 from stream.ports import Outgoing
-from stream.recording import Recorded
+from stream.recording import Recorded, tokenised
 from stream.records import Label, ModelEvent, Record, encode
 from stream.roles.fitter import FitterPolicy, FitterRole
 from stream.roles.learner import LearnerPolicy, LearnerRole
@@ -90,6 +90,7 @@ class Backtest:
     def __init__(self, settings: Settings, analysts: Analysts | None = None) -> None:
         self._clock = ManualClock()
         self._batch_records = settings.batch_records
+        self._tokens = settings.tokens
         store = InMemoryStore(
             pending_ttl=timedelta(days=settings.pending_days),
             state_ttl=timedelta(days=settings.state_days),
@@ -163,7 +164,8 @@ class Backtest:
         if self._fitter is not None:
             self._fitter.start()
         with self._fit_process or nullcontext():
-            for step in deliveries(recording, in_milliseconds(delay), in_milliseconds(cadence)):
+            called = tokenised(recording, self._tokens)
+            for step in deliveries(called, in_milliseconds(delay), in_milliseconds(cadence)):
                 if isinstance(step, Transactions) and self._analysts is not None:
                     for records in by_day(step.records):
                         verdicts = self._analysts.due(records[0].transaction.event_time)

@@ -22,6 +22,7 @@ from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp
 from stream.settings import Settings
+from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class FitterPolicy:
     seed: int = 7
     partitions: int = 4
     """Of the transactions topic: pending records are looked for in each."""
+    tokens: Tokens = NO_TOKENS
+    """What identifiers are called."""
 
     @classmethod
     def of(cls, settings: Settings) -> "FitterPolicy":
@@ -61,6 +64,7 @@ class FitterPolicy:
             most_rows=settings.batch_rows,
             seed=settings.seed,
             partitions=settings.partitions,
+            tokens=settings.tokens,
         )
 
 
@@ -196,7 +200,7 @@ class FitterRole:
         fresh = [record for record in batch if record.offset > self.offset]
         # What fell off the topic is not in the window, which forgets all labels in time.
         gap = fresh[0].offset - self.offset - 1 if fresh and self.offset >= 0 else 0
-        decoded = decode_labels(fresh, self._clock())
+        decoded = decode_labels(fresh, self._clock(), self._policy.tokens)
         ids = list(dict.fromkeys(label.transaction_id for label in decoded.records))
         packed = self._waits.redis(self._store.find_pending, ids, self._policy.partitions) if ids else {}
         found = self._pendings.open(packed, range(self._policy.partitions))

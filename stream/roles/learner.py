@@ -53,6 +53,7 @@ from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp, Place, Resumption, resume
 from stream.settings import LostState, Settings
+from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class LearnerPolicy:
     """Whether labels that fell off the topic unread are counted and passed over."""
     lost_state: LostState = "stop"
     """What to do when the store has lost everything."""
+    tokens: Tokens = NO_TOKENS
+    """What identifiers are called."""
 
     @classmethod
     def of(cls, settings: Settings) -> "LearnerPolicy":
@@ -93,6 +96,7 @@ class LearnerPolicy:
             snapshot_gap_ms=round(settings.snapshot_gap_seconds * 1000),
             skip_gaps=settings.offset_gap == "skip",
             lost_state=settings.lost_state,
+            tokens=settings.tokens,
         )
 
 
@@ -281,7 +285,7 @@ class LearnerRole:
         fresh = [record for record in batch if record.offset > self._state.offset]
         gap = self._check_gap(fresh)
         now = self._clock()
-        decoded = decode_labels(fresh, now)
+        decoded = decode_labels(fresh, now, self._policy.tokens)
         waiting = self._state.parked
         arrived = [Parked(*pair, now) for pair in zip(decoded.records, decoded.places, strict=True)]
         joined, parked, given_up, places = self._join([*waiting, *arrived], now)

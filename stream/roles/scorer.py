@@ -32,6 +32,7 @@ from stream.roles.pendings import PendingReader
 from stream.roles.resumption import Place, Resumption, resume
 from stream.roles.serving import Serving
 from stream.settings import LostState, Settings
+from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class ScorerPolicy:
     """What to do when the store has lost a partition's state."""
     models_wait_seconds: float = 0.0
     """How long a batch may be held back for new models that are being loaded."""
+    tokens: Tokens = NO_TOKENS
+    """What identifiers are called."""
 
     @classmethod
     def of(cls, settings: Settings) -> "ScorerPolicy":
@@ -72,6 +75,7 @@ class ScorerPolicy:
             skip_gaps=settings.offset_gap == "skip",
             lost_state=settings.lost_state,
             models_wait_seconds=settings.models_wait_seconds,
+            tokens=settings.tokens,
         )
 
     def decider(self) -> Decider:
@@ -100,6 +104,8 @@ class ScorerReport(NamedTuple):
     """Transactions that were published twice, answered as the first time."""
     alerts: int
     """Emitted."""
+    tokenised: int
+    """Transactions in which tokens stand for identifiers."""
     dead_letters: list[DeadLetter]
     """Emitted."""
     gap: int
@@ -260,7 +266,7 @@ class ScorerRole:
         if owned is None:
             raise FencedError(f"{batch[0].topic}/{number} is not ours any more: its batch was left alone")
         gap = self._check_gap(batch[0], owned)
-        decoded = decode_transactions(batch, self._clock())
+        decoded = decode_transactions(batch, self._clock(), self._policy.tokens)
         watch.lap("decode")
 
         watermark = owned.tenure.watermark
@@ -293,6 +299,7 @@ class ScorerRole:
             len(done),
             len(scored.answers) - len(scored.scored.names) - len(done),
             sum(answer.decision == "alert" for answer in due.answers),
+            decoded.tokenised,
             due.letters,
             gap,
             [place.timestamp for place in decoded.places if place.offset >= answered],

@@ -86,6 +86,8 @@ class Host(ABC):
             session_timeout_seconds=settings.session_timeout_seconds,
             start_offset=self.start_offset,
         )
+        self._forgotten = 0
+        """Customers and terminals, as the metrics have it."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._second = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-conclude")
         self._conclusion: asyncio.Task[None] | None = None
@@ -289,6 +291,9 @@ class Host(ABC):
         return KafkaInputLog(self.access, f"{self.settings.namespace}-{role}", topic)
 
     def _tick(self) -> None:
+        forgotten = self.store.forgotten
+        self.metrics.forgotten.labels(self.name).inc(forgotten - self._forgotten)
+        self._forgotten = forgotten
         # Without transactions nothing else would notice that Redis is away.
         self.waits.redis(self.store.check)
         if self._fenced_since is None:

@@ -3,12 +3,15 @@
 import logging
 from typing import Any, Final
 
+from stream.cards import mask_cards
 from stream.errors import FraudstreamError
 from stream.settings import Settings
 
 _LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio")
 _STARTING_AND_STOPPING: Final = ("stream.adapters.record_batches", "stream.worker.process")
 """Ours, but in these names mode logs every service's start and stop."""
+_RECORDS_UNSAID: Final = {"aiokafka.conn": {"level": "INFO"}, "aiokafka.producer": {"level": "INFO"}}
+"""Debugging, these log the bytes of every fetch, records and all."""
 _SELDOM_SECONDS: Final = 10.0
 _MOST_SAID: Final = 1_000
 
@@ -45,6 +48,14 @@ class Seldom(logging.Filter):
         return True
 
 
+class Discreet(logging.Formatter):
+    """Masks card numbers in whatever is logged, tracebacks and libraries' lines included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return mask_cards(super().format(record))
+
+
 def logging_config(settings: Settings) -> dict[str, Any]:
     """Return a configuration for `logging.config.dictConfig`: lines on standard error."""
     level = settings.log_level.upper()
@@ -54,7 +65,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {"once": {"()": OnceOnly}, "seldom": {"()": Seldom}},
         "formatters": {
-            "line": {"format": "%(asctime)s %(levelname)-8s %(name)s: %(message)s"},
+            "line": {"()": Discreet, "format": "%(asctime)s %(levelname)-8s %(name)s: %(message)s"},
         },
         "handlers": {
             "stderr": {
@@ -65,7 +76,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
             }
         },
         # Faust counts rebalances for a sensor that we do not have, and warns of each.
-        "loggers": {"faust.app.base": {"level": "ERROR"}}
+        "loggers": {"faust.app.base": {"level": "ERROR"}, **_RECORDS_UNSAID}
         | {name: {"level": quiet} for name in (*_LIBRARIES, *_STARTING_AND_STOPPING)},
         "root": {"level": level, "handlers": ["stderr"]},
     }

@@ -82,6 +82,7 @@ class ScorerHost(Host):
         metrics.transactions.labels("dead_letter").inc(len(report.dead_letters))
         metrics.alerts.inc(report.alerts)
         metrics.alerted_amount.inc(float(scored.amounts[scored.scores[:, 0] >= scored.thresholds].sum()))
+        metrics.tokenised.inc(report.tokenised)
         if report.spent is not None:
             metrics.show_budget(report.partition, *report.spent)
         for letter in report.dead_letters:

@@ -80,9 +80,8 @@ BAD_LABELS = [
 
 
 def test_every_reason_is_among_them() -> None:
-    assert {bad.reason for bad in BAD_TRANSACTIONS + BAD_LABELS} == set(DeadLetterReason) - {
-        "contested_label"
-    }
+    elsewhere = {"contested_label", "card_number"}  # the second is not kept whole: see test_privacy
+    assert {bad.reason for bad in BAD_TRANSACTIONS + BAD_LABELS} == set(DeadLetterReason) - elsewhere
 
 
 @pytest.mark.service("redis")

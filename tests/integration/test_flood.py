@@ -1,0 +1,75 @@
+"""A flood of identifiers, small enough for every run of the tests."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import redis
+
+from benchmarks.flood import Flood
+from stream.adapters.redis_store import RedisStore
+from tests.services.redis_server import RedisServer
+
+
+@pytest.fixture
+def url(redis_server: Callable[..., RedisServer]) -> str:
+    return redis_server().url
+
+
+def store(url: str, namespace: str, most: int) -> RedisStore:
+    days = timedelta(days=1)
+    return RedisStore(
+        url, namespace=namespace, pending_ttl=days, state_ttl=days, most_remembered=most, timeout_seconds=5
+    )
+
+
+def fill(some: RedisStore, start: int, end: int, state: bytes = b"state") -> None:
+    tenure = some.take_partition(0)
+    some.commit(tenure, end, {f"c{n}": state for n in range(start, end)}, {})
+
+
+@pytest.mark.service("redis")
+def test_memory_stays_within_its_bound_and_honest_customers_stay_known(url: str) -> None:
+    flood = Flood(url, most=5_000, customers=400)
+    try:
+        flood.live(6_000)
+        flooded = flood.flood(20_000)
+    finally:
+        flood.close()
+    assert [bar for bar in flooded.bars() if not bar.met] == []
+    assert flooded.forgotten > 15_000
+    assert flooded.honest > 2_000
+
+
+@pytest.mark.service("redis")
+def test_those_of_whom_most_is_known_are_remembered(url: str) -> None:
+    known = store(url, "fraud", 0)
+    fill(known, 0, 500, state=b"a long history" * 10)
+    flooded = store(url, "fraud", 1_000)
+    for start in range(10_000, 16_000, 500):
+        fill(flooded, start, start + 500)
+    with redis.Redis.from_url(url) as client:
+        left = [key.decode().rpartition(":c")[2] for key in client.scan_iter("fraud:{0}:c:*", count=1_000)]
+    assert len(left) <= 1_000
+    assert sum(int(number) < 500 for number in left) >= 450
+
+
+@pytest.mark.service("redis")
+def test_what_another_stream_has_in_the_same_redis_is_neither_counted_nor_touched(url: str) -> None:
+    fill(store(url, "other", 0), 0, 3_000)
+    ours = store(url, "fraud", 1_000)
+    fill(ours, 0, 900)
+    with redis.Redis.from_url(url) as client:
+        before = len([*client.scan_iter("fraud:{0}:c:*", count=1_000)])
+        for start in range(10_000, 14_000, 500):
+            fill(ours, start, start + 500)
+        assert before == 900
+        assert len([*client.scan_iter("fraud:{0}:c:*", count=1_000)]) <= 1_200
+        assert len([*client.scan_iter("other:{0}:c:*", count=1_000)]) == 3_000
+
+
+@pytest.mark.service("redis")
+def test_without_a_bound_all_are_remembered(url: str) -> None:
+    unbounded = store(url, "fraud", 0)
+    fill(unbounded, 0, 3_000)
+    assert unbounded.forgotten == 0
