@@ -41,6 +41,8 @@ check: .venv/installed-dev ## Check style, types, layers and rules, and change n
 	@echo "import-linter"
 	@$(BIN)/lint-imports > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 	@tools/check-monitoring
+	@echo "pages made from the code"
+	@$(BIN)/python -m tools.reference --check
 
 format: .venv/installed-dev ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .

@@ -1,4 +1,7 @@
-"""The reference pages that are made from the code: `python -m tools.reference` writes them into ``docs``."""
+"""The reference pages that are made from the code: `python -m tools.reference` writes them into ``docs``.
+
+With `--check` it says which of them are stale.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -90,6 +93,9 @@ def _shape(spec: TopicSpec) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        stale = [name for name, text in pages().items() if (FOLDER / name).read_text() != text]
+        sys.exit(f"stale: {', '.join(stale)}; run python -m tools.reference" if stale else 0)
     for name, text in pages().items():
         (FOLDER / name).write_text(text)
         sys.stdout.write(f"{FOLDER / name}\n")
