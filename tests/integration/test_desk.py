@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from consumers.cases.store import CaseStore
 from consumers.desk.database import Database
 from consumers.desk.entrance import COOKIE, TRIES
-from consumers.desk.server import VERDICTS_A_MINUTE, desk_app
+from consumers.desk.server import desk_app
 from consumers.desk.sessions import IDLE_MS, LASTS_MS
 from consumers.desk.users import Users, new_user
 from stream.clock import DAY_MS, MINUTE_MS, ManualClock
@@ -276,10 +276,10 @@ def test_a_case_tells_why_what_the_customer_did_and_what_is_known(desk: Desk) ->
         _, text = await visitor.get("/case?transaction=t1")
         words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
         assert "900.00 at terminal m1" in words
-        assert "93.0 % probability of fraud; an alert from 50.0 % on" in words
+        assert "93.0 % probability of fraud; at that moment alerts began at 50.0 %" in words
         assert "12 transactions in 24 h, usually 2 75 % 75 %" in words
         assert "Scored by model logistic-1, snapshot 3. Others, in shadow: forest-1 25.0 %." in words
-        assert "c1: 7 other transactions known, 1 of them frauds" in words
+        assert "c1: 7 other transactions, 1 known fraud among them" in words
         assert "customer's median 43.00" in words.replace("&#39;", "'")
         assert text.count('<circle class="dot') == 8
         assert "to judge takes the role of an analyst" in words
@@ -377,10 +377,12 @@ def test_what_is_no_verdict_of_this_analyst_is_refused(desk: Desk) -> None:
     assert len(desk.broker.labels) == 1
 
 
-def test_verdicts_of_one_name_are_limited(desk: Desk) -> None:
+def test_verdicts_of_one_name_are_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.desk.server.VERDICTS_A_MINUTE", 3)
+
     async def scenario(visitor: Visitor) -> None:
         await visitor.log_in(ANA)
-        for _ in range(VERDICTS_A_MINUTE):
+        for _ in range(3):
             response, _ = await visitor.judge("t1", "fraud")
             assert response.status == 200
         response, _ = await visitor.judge("t1", "legitimate")

@@ -14,6 +14,7 @@ _PROGRAMS = {
     "alertmanager": ("prometheus-alertmanager", "amtool"),
     "kcat": ("kcat",),
     "kafka": ("java",),
+    "chromium": ("chromium",),
     "postgres": (),
 }
 OWN = {"kafka": "TEST_KAFKA", "redis": "TEST_REDIS"}

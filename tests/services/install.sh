@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install what the integration tests talk to: Redis, PostgreSQL, Prometheus, Alertmanager, kcat and Java from Debian's
-# packages, where we may (root, or sudo that asks nothing), and Apache Kafka's jars from Maven Central.
+# Install what the integration tests talk to: Redis, PostgreSQL, Chromium, Prometheus, Alertmanager, kcat and Java
+# from Debian's packages, where we may (root, or sudo that asks nothing), and Apache Kafka's jars from Maven Central.
 #
 # It does only what is missing, prints one line for each thing it does, and never fails for want of rights or
 # of a network: a test whose service is missing is skipped, or fails under REQUIRE_SERVICES=1, and says why.
@@ -27,6 +27,7 @@ missing_packages() {
     done <<-END | sort -u
 		redis-server redis-server
 		initdb postgresql
+		chromium chromium
 		prometheus prometheus
 		promtool prometheus
 		prometheus-alertmanager prometheus-alertmanager
