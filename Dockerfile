@@ -9,7 +9,7 @@ COPY stream stream
 COPY producers producers
 COPY consumers consumers
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --prefer-binary --wheel-dir /wheels '.[batch]'
+    pip wheel --prefer-binary --wheel-dir /wheels '.[batch,desk]'
 
 FROM python:3.12.11-slim-bookworm
 # LightGBM's wheel brings everything but the OpenMP runtime, which slim images leave out.
@@ -20,7 +20,7 @@ RUN apt-get update \
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/fraudstream \
     --shell /usr/sbin/nologin fraudstream
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links=/wheels --only-binary=:all: 'fraudstream[batch]'
+    pip install --no-cache-dir --no-index --find-links=/wheels --only-binary=:all: 'fraudstream[batch,desk]'
 ENV PYTHONUNBUFFERED=1 \
     FRAUD_HTTP_HOST=0.0.0.0 \
     FRAUD_HTTP_PORT=8000

@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 
+from grafana.desk import CASE_PAGE
 from grafana.panels import DOCUMENTATION
 from stream.cli import main
 from stream.settings import Settings, load_settings
@@ -28,6 +29,7 @@ def every(services: dict[str, dict[str, Any]]) -> pytest.MarkDecorator:
 def test_the_whole_system_is_there() -> None:
     assert set(SERVICES) == {
         *("kafka", "redis", "topics-init", "scorer", "learner", "fitter", "simulator"),
+        *("postgres", "cases-init", "cases", "desk"),
         *("prometheus", "alertmanager", "grafana", "docs"),
     }
 
@@ -37,7 +39,7 @@ def test_images_are_pinned_to_a_release(service: dict[str, Any]) -> None:
     if service in OURS.values():
         assert service["build"] == "."
     else:
-        assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z]+)?", service["image"])
+        assert re.fullmatch(r"[a-z/-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?", service["image"])
 
 
 @every(SERVICES)
@@ -93,6 +95,83 @@ def test_mounted_files_exist_and_are_read_only(service: dict[str, Any]) -> None:
             assert mode == ["ro"]
         else:
             assert source in COMPOSE["volumes"]
+
+
+def test_what_a_command_reads_is_mounted() -> None:
+    for service in SERVICES.values():
+        mounted = [volume.split(":")[1] for volume in service.get("volumes", ())]
+        for argument in service.get("command", ()):
+            path = re.search(r"=(/\S+)$", str(argument))
+            assert path is None or path[1].startswith(tuple(mounted)), argument
+
+
+def test_prometheus_finds_its_rules_and_targets_where_they_are_mounted() -> None:
+    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    named = [*config["rule_files"]]
+    for job in config["scrape_configs"]:
+        named += [file for found in job.get("file_sd_configs", ()) for file in found["files"]]
+    mounted = _mounted("prometheus")
+    for pattern in named:
+        folder, _, files = f"/etc/prometheus/{pattern}".rpartition("/")
+        assert [*(ROOT / mounted[folder]).glob(files)], pattern
+
+
+def test_grafana_has_every_variable_that_its_sources_ask_for_and_no_other() -> None:
+    sources = ROOT / _mounted("grafana")["/etc/grafana/provisioning"] / "datasources"
+    asked = {
+        name for file in sources.iterdir() for name in re.findall(r"\$\{?([A-Z][A-Z_]+)", file.read_text())
+    }
+    environment = SERVICES["grafana"]["environment"]
+    assert {name for name in environment if not name.startswith("GF_")} == asked
+    user, host = environment["CASE_STORE_USER"], environment["CASE_STORE_HOST"]
+    reader = (ROOT / _mounted("postgres")["/docker-entrypoint-initdb.d/reader.sql"]).read_text()
+    assert f"CREATE ROLE {user} LOGIN" in reader
+    assert f"FOR ROLE {SERVICES['postgres']['environment']['POSTGRES_USER']} " in reader
+    assert host == "postgres:5432"
+    assert environment["CASE_STORE_DATABASE"] == SERVICES["postgres"]["environment"]["POSTGRES_DB"]
+
+
+def test_grafanas_first_page_is_a_dashboard_that_is_mounted() -> None:
+    first = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    folder, _, name = first.rpartition("/")
+    assert (ROOT / _mounted("grafana")[folder] / name).exists()
+
+
+def test_the_case_store_is_the_one_that_postgres_makes() -> None:
+    made = SERVICES["postgres"]["environment"]
+    wanted = f"postgresql://{made['POSTGRES_USER']}@postgres/{made['POSTGRES_DB']}"
+    users = {name for name, it in OURS.items() if "FRAUD_CASE_STORE" in it["environment"]}
+    assert users == {"cases-init", "cases", "desk"}
+    assert {OURS[name]["environment"]["FRAUD_CASE_STORE"] for name in users} == {wanted}
+
+
+def test_the_desk_is_where_it_says_and_where_the_dashboard_leads() -> None:
+    desk = SERVICES["desk"]
+    port = Settings.model_fields["desk_port"].default
+    assert desk["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"127.0.0.1:{port}/health/ready" in desk["healthcheck"]["test"][-1]
+    assert f"http://localhost:{port}" == CASE_PAGE
+    assert desk["environment"]["FRAUD_DESK_USERS"] is None
+
+
+def test_published_ports_are_those_that_the_services_listen_on() -> None:
+    listened = {
+        "kafka": set(re.findall(r":(\d+)", SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"])),
+        "docs": {argument.split(":")[1] for argument in SERVICES["docs"]["command"] if ":" in argument},
+        "desk": {str(Settings.model_fields["desk_port"].default)},
+        # What they listen on when nobody says otherwise.
+        "prometheus": {"9090"},
+        "alertmanager": {"9093"},
+        "grafana": {"3000"},
+    }
+    published = {
+        name: {port.split(":")[2] for port in service["ports"]}
+        for name, service in SERVICES.items()
+        if "ports" in service
+    }
+    assert published.keys() == listened.keys()
+    for name, ports in published.items():
+        assert ports <= listened[name], name
 
 
 def test_every_named_volume_is_used() -> None:
@@ -181,6 +260,12 @@ def test_what_the_image_copies_exists_and_reaches_the_builder() -> None:
     ]
     assert set(copied) == allowed
     assert all((ROOT / source).exists() for source in copied)
+
+
+def _mounted(name: str) -> dict[str, str]:
+    """Return what a service has mounted of ours: from the place within it to the place here."""
+    volumes = (volume.split(":") for volume in SERVICES[name]["volumes"])
+    return {target: source for source, target, *_ in volumes if source.startswith(".")}
 
 
 def _compose() -> bool:

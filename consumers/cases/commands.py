@@ -16,9 +16,10 @@ from stream.settings import load_settings
 
 
 @click.command()
+@click.option("--init", is_flag=True, help="Bring the tables up to date, and do nothing else.")
 @connected
 @until_idle_option
-def cases(until_idle: float | None, **where: Any) -> None:
+def cases(init: bool, until_idle: float | None, **where: Any) -> None:
     """Fill the case store, a PostgreSQL database, from scores, alerts and labels.
 
     FRAUD_CASE_STORE names the database, whose tables are made and brought up to date here. Nothing is lost
@@ -34,8 +35,13 @@ def cases(until_idle: float | None, **where: Any) -> None:
     settings = load_settings(**where)
     names = TopicNames.of(settings)
     group = group_of(settings, "cases")
-    access = KafkaAccess.of(settings)
     conninfo = conninfo_of(settings, "cases")
+    if init:
+        with CaseStore(conninfo) as store:
+            steps = store.migrate()
+        click.echo(f"cases: {steps} steps taken" if steps else "cases: the tables were up to date")
+        return
+    access = KafkaAccess.of(settings)
     emitter = KafkaEmitter(access, client_id="fraudstream-cases")
     try:
         with (

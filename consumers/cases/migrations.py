@@ -80,7 +80,7 @@ def require_schema(connection: Connection[Any]) -> None:
     if version < len(migrations()):
         raise SettingsError(
             f"FRAUD_CASE_STORE: the database is at version {version} of the case store's schema and"
-            f" {len(migrations())} is needed; start `fraudstream cases`, which brings it up to date"
+            f" {len(migrations())} is needed; run `fraudstream cases --init`, which brings it up to date"
         )
 
 

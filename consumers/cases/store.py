@@ -74,12 +74,13 @@ class CaseStore:
     def __init__(self, conninfo: str) -> None:
         self._connection: Connection[Any] = connect(conninfo)
 
-    def migrate(self) -> None:
-        """Bring the schema up to date."""
+    def migrate(self) -> int:
+        """Bring the schema up to date; return how many steps that took."""
         with away():
             taken = migrate(self._connection)
         if taken:
             _log.info("the case store's schema was brought up to date: %d step(s)", taken)
+        return taken
 
     def lead(self) -> bool:
         """Become the one that fills it, until the connection ends; False while another is."""

@@ -45,7 +45,8 @@ def desk(first_look: bool, **where: Any) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
     )
-    listed = [] if settings.desk_users is None else [settings.desk_users.get_secret_value()]
+    given = "" if settings.desk_users is None else settings.desk_users.get_secret_value().strip()
+    listed = [given] if given else []
     token = None
     if first_look:
         token, entry = new_user("guest", "analyst")

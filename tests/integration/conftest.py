@@ -11,11 +11,13 @@
 `topics`                  factory: settings with topics of their own on Apache Kafka
 `deploy`                  the same, and the test runs twice: on the embedded broker and on Apache Kafka
 `worker`                  factory: a running `fraudstream worker`
+`command`                 factory: any running `fraudstream` command
 ========================  ==================================================================================
 """
 
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -32,8 +34,9 @@ from tests.services.availability import OWN
 from tests.services.kafka_server import KafkaServer
 from tests.services.plugin import LOGS
 from tests.services.postgres_server import PostgresServer
+from tests.services.process import Process
 from tests.services.redis_server import RedisServer
-from tests.services.worker import Worker
+from tests.services.worker import Worker, environment_of
 
 Deploy = Callable[..., Settings]
 
@@ -193,6 +196,30 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     # An orderly stop would take over a second of each test, and is tested by itself.
     for started in workers:
         started.kill()
+
+
+@pytest.fixture
+def command(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Return a factory: `command(settings, "cases")` is a running `fraudstream cases`.
+
+    In place of settings it takes environment variables, too. What a command says is shown when the test
+    fails; it is killed with the test.
+    """
+    logs = request.node.stash.setdefault(LOGS, [])
+    started: list[Process] = []
+
+    def start(settings: Settings | Mapping[str, str], *arguments: str) -> Process:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_")}
+        given = environment_of(settings) if isinstance(settings, Settings) else settings
+        log = tmp_path / f"{arguments[0]}-{len(started)}.log"
+        logs.append(log)
+        program = [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
+        started.append(Process(program, log, ours | dict(given)))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 def _unique(**settings: Any) -> Settings:

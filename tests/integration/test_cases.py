@@ -1,11 +1,8 @@
 """The case store on a real PostgreSQL, filled from real brokers."""
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import msgspec
@@ -239,7 +236,7 @@ class Stage:
         return run_cases(self.settings, "--until-idle", str(idle_seconds))
 
     def start(self, start: Callable[..., Process]) -> Process:
-        return start("cases", settings=self.settings)
+        return start(self.settings, "cases")
 
     def count(self) -> int:
         return int(rows(self.case_store, COUNT)[0][0])
@@ -261,23 +258,6 @@ def _settings(broker: str, case_store: str, **more: str) -> Settings:
     # What these tests file was scored long ago.
     days = {"case_days": 3650.0, "pending_days": 400.0}
     return Settings(broker=broker, case_store=case_store, **days, **more)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Return a factory of running `fraudstream` commands, which are killed with the test."""
-    started: list[Process] = []
-
-    def start(*arguments: str, settings: Settings) -> Process:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("FRAUD_")}
-        program = [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
-        log = tmp_path / f"{arguments[0]}-{len(started)}.log"
-        started.append(Process(program, log, environment | environment_of(settings)))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
 
 
 def test_a_filler_that_is_killed_again_and_again_files_everything_once(
@@ -345,6 +325,12 @@ def test_topics_that_were_made_anew_are_not_mixed_with_the_old(stage: Stage) -> 
     ended = stage.run()
     assert ended.exit_code == 2
     assert "it was made anew" in ended.stderr
+
+
+def test_the_tables_can_be_made_without_a_broker(case_store: str) -> None:
+    settings = Settings(broker="127.0.0.1:1", case_store=case_store)  # type: ignore[arg-type]
+    assert run_cases(settings, "--init").output == f"cases: {len(migrations())} steps taken\n"
+    assert run_cases(settings, "--init").output == "cases: the tables were up to date\n"
 
 
 @pytest.mark.parametrize(

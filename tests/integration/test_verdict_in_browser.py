@@ -1,9 +1,6 @@
 """A verdict from a real browser to the models: Chromium, the desk, PostgreSQL, Kafka's wire, the learner."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,7 +15,7 @@ from tests.services.process import Process, free_port
 from tests.services.topic_reader import read_topic
 from tests.services.traffic import transactions
 from tests.services.waiting import eventually
-from tests.services.worker import Worker, environment_of
+from tests.services.worker import Worker
 
 WHY = "The customer was called and has not paid this."
 WIDE: ViewportSize = {"width": 1280, "height": 900}
@@ -56,23 +53,6 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path="/usr/bin/chromium")
         yield launched
         launched.close()
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Return a factory of running `fraudstream` commands, which are killed with the test."""
-    started: list[Process] = []
-
-    def start(settings: Settings, *arguments: str) -> Process:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_")}
-        program = [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
-        log = tmp_path / f"{arguments[0]}.log"
-        started.append(Process(program, log, environment | environment_of(settings)))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
 
 
 @pytest.mark.service("chromium")

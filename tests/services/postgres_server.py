@@ -34,9 +34,16 @@ def programs() -> Path | None:
 
 
 class PostgresServer:
-    """A running server. PostgreSQL refuses to run as root: there, Debian's account `postgres` runs it."""
+    """A running server. PostgreSQL refuses to run as root: there, Debian's account `postgres` runs it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    *options
+        More of postgres's options, such as `"-c", "jit=off"`.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
         folder = programs()
         assert folder is not None
         self._bin = folder
@@ -78,6 +85,7 @@ class PostgresServer:
             [
                 *(str(self._bin / "postgres"), "-D", str(self._directory / "data")),
                 *(word for name, value in options.items() for word in ("-c", f"{name}={value}")),
+                *self._options,
             ],
             self._directory / "postgres.log",
             user=self._account,
@@ -88,9 +96,9 @@ class PostgresServer:
         """Return what a client connects with."""
         return f"postgresql://fraud@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
+    def new_database(self, name: str | None = None) -> str:
         """Make an empty database, and return its DSN."""
-        name = f"cases_{next(self._numbers)}_{uuid4().hex[:6]}"
+        name = name or f"cases_{next(self._numbers)}_{uuid4().hex[:6]}"
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.dsn(name)
