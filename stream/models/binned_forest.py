@@ -334,11 +334,16 @@ def _best_split(
     by_bin = counts.astype(np.float64)
     total = by_bin[:, 0].sum(axis=1)
     # From bin 1 on: what is missing goes with the high side.
-    low = by_bin[:, :, 1:-1].cumsum(axis=2)
-    high = total[:, None, None] - low
-    gain = (_disorder(total) - _disorder(low) - _disorder(high)) / (total.sum() * log(2.0))
-    valid = (low.sum(axis=0) >= _LEAST) & (high.sum(axis=0) >= _LEAST)
-    gain = np.where(valid & (np.arange(gain.shape[1]) < edges[:, None]), gain, 0.0)
+    sides = np.empty((2, 3, counts.shape[1], counts.shape[2] - 2))
+    low, high = sides[:, :2]
+    by_bin[:, :, 1:-1].cumsum(axis=2, out=low)
+    np.subtract(total[:, None, None], low, out=high)
+    np.add(sides[:, 0], sides[:, 1], out=sides[:, 2])
+    parts = _times_log(sides)
+    of_low, of_high = parts[:, 2] - parts[:, 0] - parts[:, 1]
+    gain = (_disorder(total) - of_low - of_high) / (total.sum() * log(2.0))
+    valid = (sides[:, 2] >= _LEAST).all(axis=0) & (np.arange(gain.shape[1]) < edges[:, None])
+    gain = np.where(valid, gain, 0.0)
     gains = gain.max(axis=1)
     best = int(gains.argmax())
     second = float(np.sort(gains)[-2]) if len(gains) > 1 else 0.0
@@ -346,16 +351,14 @@ def _best_split(
     if gains[best] < max(worth, _LEVEL) or (gains[best] - second <= bound and bound >= tie):
         return None
     at = int(gain[best].argmax())
-    sides = [tuple(side[:, best, at].astype(int).tolist()) for side in (low, high)]
-    return best, at, sides[0], sides[1]
+    chosen = [tuple(side[:, best, at].astype(int).tolist()) for side in (low, high)]
+    return best, at, chosen[0], chosen[1]
 
 
-def _disorder(classes: Floats) -> Floats:
-    """Return the entropy, in nats, times the weight; shape (2, ...) to (...)."""
-    total = classes.sum(axis=0)
+def _disorder(classes: Floats) -> float:
+    """Return the entropy, in nats, times the weight, of so much of either class; shape (2,)."""
     parts = _times_log(classes)
-    result: Floats = _times_log(total) - parts[0] - parts[1]
-    return result
+    return float(_times_log(classes.sum()) - parts[0] - parts[1])
 
 
 def _times_log(values: Floats) -> Floats:

@@ -141,7 +141,9 @@ class Sample:
             self._next_cut = max(2 * self._next_cut, self.seen + 1)
             if self._next_cut > LAST_CUT:
                 self._next_cut = sys.maxsize
-            self.bins = Bins([self._edges(column) for column in range(self._rows.shape[2])])
+            steps = np.linspace(0.0, 1.0, self.quantiles + 1)
+            each = [_quantiles(self.rows(y), steps) for y in (False, True)]
+            self.bins = Bins([_edges(both) for both in zip(*each, strict=True)])
         return taken
 
     def _cuts_at(self, y: NDArray[np.bool_]) -> int:
@@ -156,19 +158,23 @@ class Sample:
         """Return the kept rows of one class, in no order that matters; shape (n, features)."""
         return self._rows[int(y), : min(self._counts[y], KEPT)].astype(np.float64)
 
-    def _edges(self, column: int) -> Floats:
-        steps = np.linspace(0.0, 1.0, self.quantiles + 1)
-        found = []
-        for y in (False, True):
-            values = self.rows(y)[:, column]
-            values = values[~np.isnan(values)]
-            if len(values):
-                # An edge is a value that was seen, so that numbers that repeat get bins of their own.
-                found.append(np.quantile(values, steps, method="lower"))
-        if not found:
-            return np.zeros(1)
-        edges = np.unique(np.concatenate(found))
-        return np.concatenate([[np.nextafter(edges[0], -inf)], edges])
+
+def _quantiles(rows: Floats, steps: Floats) -> list[Floats]:
+    """Return each column's quantiles; none of one that has no value."""
+    # An edge is a value that was seen, so that numbers that repeat get bins of their own.
+    if not np.isnan(rows).any():
+        return [*np.quantile(rows, steps, axis=0, method="lower").T]
+    found = []
+    for column in rows.T:
+        values = column[~np.isnan(column)]
+        found.append(np.quantile(values, steps, method="lower") if len(values) else values)
+    return found
+
+
+def _edges(quantiles: Sequence[Floats]) -> Floats:
+    """Return a feature's edges, given the quantiles of either class."""
+    edges = np.unique(np.concatenate(quantiles))
+    return np.concatenate([[np.nextafter(edges[0], -inf)], edges]) if len(edges) else np.zeros(1)
 
 
 def as_row(x: dict[str, float], names: Sequence[str]) -> list[float]:
