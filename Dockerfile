@@ -4,12 +4,17 @@
 # The image has no compiler: every dependency must come as a wheel.
 FROM python:3.12.11-slim-bookworm AS build
 WORKDIR /source
+# Every file that comes from elsewhere has one of the hashes that were locked (`make lock`).
+COPY requirements requirements
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --require-hashes --only-binary=:all: --requirement requirements/build.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip wheel --require-hashes --only-binary=:all: --wheel-dir /wheels --requirement requirements/image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY stream stream
 COPY producers producers
 COPY consumers consumers
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --prefer-binary --wheel-dir /wheels '.[batch,desk]'
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
 
 FROM python:3.12.11-slim-bookworm
 # LightGBM's wheel brings everything but the OpenMP runtime, which slim images leave out.

