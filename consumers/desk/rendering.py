@@ -50,19 +50,19 @@ def money(amount: float | None) -> str:
 
 
 def share(probability: float) -> str:
-    """Return a probability in percent, never rounded up to certainty.
+    r"""Return a probability in percent, never rounded up to certainty, nor parted from its sign.
 
     Examples
     --------
     >>> share(0.8731), share(0.99999), share(0.0001)
-    ('87.3 %', '> 99.9 %', '< 0.1 %')
+    ('87.3\xa0%', '>\xa099.9\xa0%', '<\xa00.1\xa0%')
     """
     percent = 100 * probability
     if percent > 99.9:  # noqa: PLR2004
-        return "> 99.9 %"
+        return ">\N{NO-BREAK SPACE}99.9\N{NO-BREAK SPACE}%"
     if 0 < percent < 0.1:  # noqa: PLR2004
-        return "< 0.1 %"
-    return f"{percent:.1f} %"
+        return "<\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%"
+    return f"{percent:.1f}\N{NO-BREAK SPACE}%"
 
 
 def moment(time: datetime) -> str:

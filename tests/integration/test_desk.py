@@ -258,7 +258,7 @@ def test_a_list_has_the_most_suspect_first_or_the_largest(desk: Desk) -> None:
             "/case?transaction=t1",
             "/case?transaction=t2",
         ]
-        assert "93.0 %" in text
+        assert "93.0\xa0%" in text
         assert "2,100.00" in text
         assert "12 transactions in 24 h, usually 2" in text
         for order in ("amount", "nonsense"):
@@ -301,6 +301,8 @@ def test_a_verdict_is_written_down_published_and_leads_to_the_next_alert(desk: D
         assert "Written down as fraud, by you. The models learn from it." in text
         assert '<a href="/case?transaction=t2">Next open alert</a>' in text
         assert "by ana: called the customer" in text
+        words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", text))
+        assert "fraud, said by ana" in words
         # Said once.
         _, text = await visitor.get("/case?transaction=t1")
         assert "Written down" not in text
