@@ -6,7 +6,7 @@
 `/health/ready`      200 while it does its work; 503 with the reasons while it cannot
 ===================  =======================================================================================
 
-Nothing else is served, and nothing is changed by asking.
+Nothing else is served, nothing is changed by asking, and no answer has a secret or an identifier in it.
 """
 
 import errno
@@ -25,6 +25,12 @@ Reasons = Callable[[], list[str]]
 
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 _CLOSE_SECONDS: Final = 1.0
 
 
@@ -67,6 +73,7 @@ async def start_http(
         Nobody can listen there: the port is taken, is not ours to take, or the address is not this machine's.
     """
     app = web.Application()
+    app.on_response_prepare.append(_harden)
     app.router.add_get("/metrics", _metrics(registry))
     app.router.add_get("/health/live", _health("live", live))
     app.router.add_get("/health/ready", _health("ready", ready))
@@ -79,6 +86,12 @@ async def start_http(
         await runner.cleanup()
         raise SettingsError(_refusal(host, port, error)) from error
     return Server(runner)
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Let no browser guess, frame or keep what is served here, and tell nobody what serves it."""
+    response.headers.update(_HEADERS)
+    response.headers["Server"] = "fraudstream"
 
 
 def _metrics(registry: CollectorRegistry) -> _Handler:
@@ -98,7 +111,6 @@ def _health(name: str, reasons: Reasons) -> _Handler:
             status=503 if wrong else 200,
             body=msgspec.json.encode({name: not wrong, "reasons": wrong}),
             content_type="application/json",
-            headers={"Cache-Control": "no-store"},
         )
 
     return answer

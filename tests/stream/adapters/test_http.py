@@ -165,3 +165,22 @@ def test_a_host_that_is_no_address_is_a_sentence() -> None:
 
     with pytest.raises(SettingsError, match=r"FRAUD_HTTP_HOST=no-such-host\.invalid"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health/live", "/health/ready", "/", "/metrics/../secret"])
+def test_no_browser_may_keep_frame_or_guess_an_answer_and_nobody_is_told_what_serves_it(path: str) -> None:
+    _, headers, _ = get(path)
+    assert isinstance(headers, Mapping)
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["Server"] == "fraudstream"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_sent(method: str) -> None:
+    async def talk(_server: Server, session: aiohttp.ClientSession) -> int:
+        async with session.request(method, "/metrics", data=b"x") as response:
+            return response.status
+
+    assert serving(talk) == 405
