@@ -221,9 +221,13 @@ class Archive:
 
 def _write(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, pa.Table.from_pylist(list(_columns(rows, schema)), schema=schema))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a file of the archive: in its place and on the disk when this returns, or not there at all."""
     # Readers of the folder pass over names that begin with a dot.
     unfinished = path.with_name(f".{path.name}")
-    table = pa.Table.from_pylist(list(_columns(rows, schema)), schema=schema)
     with unfinished.open("wb") as file:
         pq.write_table(table, file, compression="zstd")
         file.flush()

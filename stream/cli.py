@@ -81,6 +81,7 @@ _CHAPTERS = {
     "Run the pipeline": ("topics", "worker"),
     "Send to it": ("simulate", "replay", "settle"),
     "Read from it": ("alerts", "archive", "redrive"),
+    "Forget somebody": ("forget",),
     "Judge alerts": ("cases", "desk", "desk-user", "verdict"),
     "Look into it": ("backtest", "features", "models", "settings"),
 }

@@ -37,6 +37,8 @@ class Loaded(NamedTuple):
     """Pending record of each transaction id asked for that this partition has already scored."""
     roster_revision: int
     """Changes whenever :meth:`ScorerStore.roster` would return something new; 0 before the first."""
+    erasures: int = 0
+    """Changes whenever a customer was erased: what is kept in memory must be read again."""
 
 
 class ScorerStore(Protocol):

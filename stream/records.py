@@ -153,6 +153,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
 
 
 ModelEventKind = Literal[
+    "erased",
     "born",
     "drift",
     "gate_passed",

@@ -25,6 +25,7 @@ Party = Literal[
     "desk",
     "settle",
     "redrive",
+    "forget",
     "topics",
 ]
 """Who may have a user of its own at Kafka and Redis: the workers' roles, and the commands."""

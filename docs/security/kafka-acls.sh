@@ -51,6 +51,7 @@ $ADMIN --add --allow-principal 'User:redrive' --topic 'dead-letters' --operation
 $ADMIN --add --allow-principal 'User:redrive' --topic 'transactions' --operation Write
 $ADMIN --add --allow-principal 'User:redrive' --topic 'labels' --operation Write
 $ADMIN --add --allow-principal 'User:redrive' --group 'fraud-redrive' --resource-pattern-type prefixed --operation Read
+$ADMIN --add --allow-principal 'User:forget' --topic 'model-events' --operation Write
 $ADMIN --add --allow-principal 'User:topics' --topic 'transactions' --operation Create --operation Describe --operation DescribeConfigs
 $ADMIN --add --allow-principal 'User:topics' --topic 'labels' --operation Create --operation Describe --operation DescribeConfigs
 $ADMIN --add --allow-principal 'User:topics' --topic 'scores' --operation Create --operation Describe --operation DescribeConfigs

@@ -70,12 +70,21 @@ class InMemoryStore:
         self._retired: _Shelf[str] = _Shelf(RETIRED_SNAPSHOT_TTL)
         self._checkpoints: deque[bytes] = deque(maxlen=CHECKPOINTS_KEPT)
         self._fitter_token = 0
+        self._erasures = 0
         self._offer: tuple[int, bytes] | None = None
 
     def flush(self) -> None:
         """Forget everything, as a Redis does that is flushed or starts empty."""
         with self._lock:
             self._begin()
+
+    def erase(self, customer: str) -> None:
+        """Forget a customer's past, and say so to the scorers."""
+        with self._lock:
+            for partition in self._partitions.values():
+                partition.customers.remove(customer)
+            self._risks.remove(("customer", customer))
+            self._erasures += 1
 
     def check(self) -> None:
         """Return: memory is always there."""
@@ -108,6 +117,7 @@ class InMemoryStore:
                 risks=self._risks.find(risks, now),
                 pending=mine.pending.find(transactions, now),
                 roster_revision=self._revision,
+                erasures=self._erasures,
             )
 
     def commit(
@@ -384,6 +394,9 @@ class _Shelf(Generic[K]):
             if self._alive(entries[oldest][0], now_ms):
                 break
             del entries[oldest]
+
+    def remove(self, key: K) -> None:
+        self._entries.pop(key, None)
 
     def find(self, keys: Iterable[K], now_ms: int) -> dict[K, bytes]:
         entries = self._entries

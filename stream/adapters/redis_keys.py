@@ -57,6 +57,8 @@ class LearnerKeys:
     ['fraud:{learner}:t:t1', 'fraud:{learner}:c:c1']
     >>> keys.generations, keys.verdicts([8]), keys.snapshot("logistic-1@4")
     ('fraud:{learner}:g', ['fraud:{learner}:v:8'], 'fraud:{learner}:s:logistic-1@4')
+    >>> keys.erasures
+    'fraud:{learner}:e'
     >>> keys.checkpoints
     ('fraud:{learner}:k:0', 'fraud:{learner}:k:1', 'fraud:{learner}:k:2')
     """
@@ -70,6 +72,7 @@ class LearnerKeys:
         self.snapshot_names: Final = f"{base}:s"
         self.answers: Final = f"{base}:a"
         self.generations: Final = f"{base}:g"
+        self.erasures: Final = f"{base}:e"
         self.checkpoints: Final = tuple(f"{base}:k:{age}" for age in range(CHECKPOINTS_KEPT))
         """Newest first."""
         self._risk = {"terminal": f"{base}:t:", "customer": f"{base}:c:"}

@@ -191,16 +191,17 @@ class RedisStore:
         def queue(pipe: Pipeline) -> None:
             # MGET wants at least one key, hence the watermark.
             pipe.mget([keys.watermark, *keys.customers(customers)])
-            pipe.mget([self._learner.revision, *self._learner.risks(risks)])
+            pipe.mget([self._learner.revision, self._learner.erasures, *self._learner.risks(risks)])
 
         # Not a transaction: the halves lie in two slots, and neither needs the other's moment.
         what = f"loading a batch of partition {partition}"
-        found, ((_, *states), (revision, *records)) = self._generations.search(what, pending, queue)
+        found, ((_, *states), (revision, erasures, *records)) = self._generations.search(what, pending, queue)
         return Loaded(
             customers=_found(customers, states),
             risks=_found(risks, records),
             pending=found,
             roster_revision=int(revision or 0),
+            erasures=int(erasures or 0),
         )
 
     def commit(

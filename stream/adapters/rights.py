@@ -4,6 +4,7 @@
 worker makes sure of its own before it starts.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
@@ -39,6 +40,7 @@ _READS: Final = ("exists", "get", "getrange", "hget", "hgetall", "hmget", "mget"
 _WRITES: Final = (
     "del",
     "hdel",
+    "hscan",
     "hset",
     "hsetnx",
     "incr",
@@ -61,6 +63,7 @@ _SAMPLES: Final = {
     "hdel": ("f",),
     "hget": ("f",),
     "hmget": ("f",),
+    "hscan": ("0",),
     "hset": ("f", "v"),
     "hsetnx": ("f", "v"),
     "incrby": ("1",),
@@ -116,6 +119,7 @@ def kafka_rights(party: Party, settings: Settings) -> list[KafkaRight]:
             uses._replace(prefixed=True),
         ],
         "models": [],
+        "forget": [_writes(names.model_events)],
         "topics": [KafkaRight("topic", name, ("Create", "Describe", "DescribeConfigs")) for name in every],
     }
     return needed[party]
@@ -142,6 +146,10 @@ def redis_rights(party: Party, settings: Settings) -> RedisRights | None:
         "models": RedisRights((orders,), (learner,)),
         # A replay that is held back looks at how far the pipeline has come.
         "producer": RedisRights((), (partitions, learner)),
+        # States, risk records, pending records and verdicts, and the word that somebody was erased.
+        "forget": RedisRights(
+            (f"{space}:{{[0-9]*}}:[cp]:*", f"{space}:{{learner}}:[cve]*"), (partitions, learner)
+        ),
     }
     return needed.get(party)
 
@@ -232,4 +240,4 @@ def _writes(topic: str) -> KafkaRight:
 
 
 def _sample(pattern: str) -> str:
-    return pattern.replace("[0-9]*", "0").replace("*", "x")
+    return re.sub(r"\[(\w)[^]]*\]", r"\1", pattern.replace("[0-9]*", "0")).replace("*", "x")

@@ -174,6 +174,8 @@ class ScorerRole:
         self._serving = Serving(store, signing_key, waits, beside, policy.models_wait_seconds)
         self._pendings = PendingReader(store, waits.redis)
         self._partitions: dict[int, _Partition] = {}
+        self._erasures: int | None = None
+        """Of the store, as it was when customers were last read."""
 
     @property
     def models(self) -> tuple[Served, ...]:
@@ -356,6 +358,13 @@ class ScorerRole:
         keys += [("customer", name) for name in names]
         ids = [one.transaction_id for one in transactions]
         loaded: Loaded = self._waits.redis(self._store.load, owned.tenure.partition, unknown, keys, ids)
+        if self._erasures not in (None, loaded.erasures):
+            # Somebody was erased: nobody knows who, so that nothing stays in memory, and all are read again.
+            self._erasures = loaded.erasures
+            for one in self._partitions.values():
+                one.cache = CustomerCache()
+            return self._load(owned, decoded, done)
+        self._erasures = loaded.erasures
         self._serving.follow(loaded.roster_revision)
         here = [place for place, is_here in enumerate(cached) if is_here]
         put(customers.rows, here, owned.cache.get([names[place] for place in here]))

@@ -446,7 +446,7 @@ class TestFailure:
             for write in writes:
                 with pytest.raises(InfrastructureError, match="is full; raise its maxmemory"):
                     write()
-            assert store.load(0, ["c1"], [("terminal", "x")], [*pending]) == ({}, {}, {}, 1)
+            assert store.load(0, ["c1"], [("terminal", "x")], [*pending]) == ({}, {}, {}, 1, 0)
             assert (store.roster(), store.snapshot("m1")) == (b"first", b"one")
             assert client.pttl("fraud:{learner}:s:m1") == -1
             assert (store.transactions_done(1), store.labels_done()) == ({0: -1}, -1)

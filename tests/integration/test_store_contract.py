@@ -117,10 +117,10 @@ class TestScorer:
         tenure = store.take_partition(0)
         store.commit(tenure, 1, {"c1": b"one", "c2": b"two"}, {"t1": b"first", "t2": b"second"})
         loaded = store.load(0, ["c2", "c3"], [("terminal", "x")], ["t3", "t1"])
-        assert loaded == ({"c2": b"two"}, {}, {"t1": b"first"}, 0)
+        assert loaded == ({"c2": b"two"}, {}, {"t1": b"first"}, 0, 0)
 
     def test_loads_nothing_when_asked_for_nothing(self, store: Store) -> None:
-        assert store.load(0, [], [], []) == ({}, {}, {}, 0)
+        assert store.load(0, [], [], []) == ({}, {}, {}, 0, 0)
 
     def test_an_identifier_may_be_asked_for_twice(self, store: Store) -> None:
         store.commit(store.take_partition(0), 0, {"c1": b"one"}, {"t1": b"first"})
@@ -129,7 +129,7 @@ class TestScorer:
 
     def test_a_partition_does_not_see_anothers_customers(self, store: Store) -> None:
         store.commit(store.take_partition(0), 0, {"c1": b"one"}, {"t1": b"first"})
-        assert store.load(1, ["c1"], [], ["t1"]) == ({}, {}, {}, 0)
+        assert store.load(1, ["c1"], [], ["t1"]) == ({}, {}, {}, 0, 0)
 
     @EXAMPLES
     @given(
@@ -141,7 +141,7 @@ class TestScorer:
     ) -> None:
         store = open_store()
         store.commit(store.take_partition(0), 0, customers, pending)
-        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0)
+        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0, 0)
         assert store.find_pending([*pending], 1) == pending
 
     def test_a_ledger_is_kept_with_the_commit_that_brought_it(self, store: Store) -> None:
@@ -152,7 +152,7 @@ class TestScorer:
         tenure = store.commit(tenure, 999, {}, {})
         assert tenure.ledger == store.take_partition(1).ledger == b"\x00ledger\xff"
         assert store.take_partition(0).ledger == b""
-        assert store.load(1, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0)
+        assert store.load(1, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0, 0)
 
     def test_a_ledger_is_not_written_by_a_repeated_or_refused_commit(self, store: Store) -> None:
         tenure = store.take_partition(0)
@@ -190,20 +190,20 @@ class TestScorer:
         customers = {f"c{i}": b"s" * 250 for i in range(5_000)}
         pending = {f"t{i}": b"p" * 170 for i in range(5_000)}
         store.commit(store.take_partition(0), 4_999, customers, pending)
-        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0)
+        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0, 0)
 
     def test_repeating_a_commit_succeeds_and_changes_nothing(self, store: Store) -> None:
         tenure = store.take_partition(0)
         first = store.commit(tenure, 7, {"c1": b"one"}, {"t1": b"first"})
         assert store.commit(tenure, 7, {"c1": b"other"}, {"t1": b"other", "t2": b"new"}) == first
-        assert store.load(0, ["c1"], [], ["t1", "t2"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0)
+        assert store.load(0, ["c1"], [], ["t1", "t2"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0, 0)
         assert store.transactions_done(1) == {0: 7}
 
     @pytest.mark.parametrize("watermark", [3, 7])
     def test_a_redelivered_batch_leaves_the_watermark(self, store: Store, watermark: int) -> None:
         tenure = store.commit(store.take_partition(0), 7, {"c1": b"one"}, {})
         assert store.commit(tenure, watermark, {}, {"t1": b"again"}) == tenure
-        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"again"}, 0)
+        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"again"}, 0, 0)
         assert store.transactions_done(1) == {0: 7}
 
     def test_whoever_takes_over_finds_where_the_other_stood(self, store: Store) -> None:
@@ -218,7 +218,7 @@ class TestScorer:
         store.take_partition(0)
         with pytest.raises(FencedError, match=r"^partition 0 has been taken over: token 1 .* newest is 2;"):
             store.commit(zombie, watermark, {"c1": b"zombie"}, {"t1": b"zombie"})
-        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0)
+        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0, 0)
         assert store.transactions_done(1) == {0: 7}
 
     def test_repeating_the_commit_of_a_worker_that_was_replaced_is_refused(self, store: Store) -> None:
@@ -235,7 +235,7 @@ class TestScorer:
         store.commit(early, 7, {"c1": b"one"}, {})
         with pytest.raises(FencedError, match=r"partition 0 stands at offset 7 .* not at 3"):
             store.commit(early, watermark, {"c1": b"late"}, {"t1": b"late"})
-        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0)
+        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0, 0)
 
     @pytest.mark.parametrize("watermark", [5, 6, 9])
     def test_a_tenure_from_beyond_the_stored_watermark_is_refused(self, store: Store, watermark: int) -> None:
@@ -320,7 +320,7 @@ class TestLearner:
         store.commit_labels(token, 4, {("terminal", "x"): b"shop", ("customer", "c1"): b"person"}, {})
         for partition in range(3):
             loaded = store.load(partition, ["c1"], [("customer", "c1"), ("terminal", "c1")], [])
-            assert loaded == ({}, {("customer", "c1"): b"person"}, {}, 0)
+            assert loaded == ({}, {("customer", "c1"): b"person"}, {}, 0, 0)
 
     def test_a_commit_takes_the_largest_batch(self, store: Store) -> None:
         token, _ = store.take_learner()
@@ -409,7 +409,7 @@ class TestLost:
         ):
             with pytest.raises(StateLostError):
                 write()
-        assert store.load(0, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, 0)
+        assert store.load(0, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, 0, 0)
         assert (store.labels_done(), store.offered(0), list(store.checkpoints())) == (-1, None, [])
         assert store.take_partition(0).watermark == -1
 
@@ -426,7 +426,7 @@ class TestModels:
         assert revision > 0
         assert store.roster() == b"roster"
         assert [store.snapshot(name) for name in ("m1", "m2", "m3")] == [b"one", b"", None]
-        assert store.load(3, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, revision)
+        assert store.load(3, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, revision, 0)
 
     def test_every_roster_has_a_revision_of_its_own(self, store: Store) -> None:
         token, _ = store.take_learner()

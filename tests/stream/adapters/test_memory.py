@@ -16,9 +16,9 @@ def test_values_live_as_long_as_they_were_promised_and_no_longer() -> None:
     store = InMemoryStore(pending_ttl=2 * MINUTE, state_ttl=MINUTE, clock=clock)
     store.commit(store.take_partition(0), 0, {"c1": b"state"}, {"t1": b"record"})
     clock.advance(59_999)
-    assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"state"}, {}, {"t1": b"record"}, 0)
+    assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"state"}, {}, {"t1": b"record"}, 0, 0)
     clock.advance(1)
-    assert store.load(0, ["c1"], [], ["t1"]) == ({}, {}, {"t1": b"record"}, 0)
+    assert store.load(0, ["c1"], [], ["t1"]) == ({}, {}, {"t1": b"record"}, 0, 0)
     clock.advance(60_000)
     assert store.find_pending(["t1"], 1) == {}
 
@@ -50,7 +50,7 @@ def test_without_times_to_live_nothing_is_forgotten() -> None:
     store = InMemoryStore(clock=clock)
     store.commit(store.take_partition(0), 0, {"c1": b"state"}, {"t1": b"record"})
     clock.advance(10**12)
-    assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"state"}, {}, {"t1": b"record"}, 0)
+    assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"state"}, {}, {"t1": b"record"}, 0, 0)
 
 
 def test_a_retired_snapshot_goes_after_some_minutes() -> None:

@@ -15,6 +15,7 @@ from stream.errors import (
     StateLostError,
     StoppedError,
 )
+from stream.features.catalogue import FEATURE_NAMES
 from stream.pipeline.learning import LearningPolicy
 from stream.ports import Outgoing
 from stream.records import Record
@@ -494,3 +495,12 @@ class TestLostState:
         with pytest.raises(StateLostError, match=r"^transactions/0: .* FRAUD_LOST_STATE=rebuild .*=cold"):
             scorer.assign(0, InMemoryInputLog({0: 30}))
         assert scorer.partitions == ()
+
+
+def test_who_is_erased_is_forgotten_in_memory_too(world: World) -> None:
+    role = world.scorer(0)
+    role.handle([record(0, customer="ann"), record(1, customer="bob")])
+    world.store.erase("ann")
+    pendings = role.handle([record(2, customer="ann"), record(3, customer="bob")]).pendings
+    seen = FEATURE_NAMES.index("customer_count_30d")
+    assert [one.vector[seen] for one in pendings.values()] == [0.0, 1.0]
