@@ -121,8 +121,10 @@ def require_extra() -> None:
         It is not, and how to have it.
     """
     try:
-        import psycopg  # noqa: F401, PLC0415 - an extra
+        import jinja2  # noqa: F401, PLC0415 - an extra
+        import psycopg  # noqa: F401, PLC0415
+        import psycopg_pool  # noqa: F401, PLC0415
     except ImportError:
         raise SettingsError(
-            "the case store needs psycopg and PostgreSQL's client library: pip install 'fraudstream[desk]'"
+            "cases and desk need psycopg, psycopg-pool and Jinja2: pip install 'fraudstream[desk]'"
         ) from None

@@ -175,6 +175,13 @@ class Filing:
         # What was read and not filed is read again, and must not count again.
         self.foreign += self._foreign_read() - self._foreign_before + refused
         self._foreign_before = self._foreign_read()
+        try:
+            self._tell_kafka(batch)
+        except InfrastructureError as error:
+            # The store knows how far it has read; Kafka hears of it with a later batch.
+            _log.warning("%s", error)
+
+    def _tell_kafka(self, batch: Batch) -> None:
         for log in self._logs:
             log.commit(
                 {place[1]: offset for place, offset in batch.positions.items() if place[0] == log.topic}

@@ -11,16 +11,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from consumers.cases.connection import CaseStoreAwayError, conninfo_of
+from consumers.cases.filing import Filing
 from consumers.cases.migrations import migrations, require_schema
 from consumers.cases.store import CaseStore, Swept
+from consumers.stopping import Stop
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames, create_topics
 from stream.cli import main
-from stream.clock import DAY_MS, wall_clock
-from stream.errors import SettingsError
+from stream.clock import DAY_MS, ManualClock, wall_clock
+from stream.errors import InfrastructureError, SettingsError
 from stream.ports import Outgoing
-from stream.records import Alert, Label, Score, encode
+from stream.records import Alert, Label, Record, Score, encode
 from stream.settings import Settings
 from tests.consumers.made import T0, make_alert, make_score
 from tests.services.case_traffic import batch, made_label
@@ -315,6 +317,53 @@ def test_a_second_filler_stands_by_and_takes_over(stage: Stage, command: Callabl
     eventually(lambda: stage.count() == 2, describe=second.tail)
     assert second.terminate() == 0, second.tail()
     assert "cases: 1 records filed" in second.tail()
+
+
+class Topic:
+    """Stands for a topic of one partition whose broker takes no offsets."""
+
+    partitions = (0,)
+
+    def __init__(self, topic: str, *contents: Score | Alert | Label) -> None:
+        self.topic = topic
+        self.positions: dict[int, int] = {}
+        self._records = [
+            Record(topic, 0, offset, T0, b"key", encode(content)) for offset, content in enumerate(contents)
+        ]
+
+    def ends(self) -> dict[int, int]:
+        return {0: len(self._records)}
+
+    def start(self, positions: dict[int, int]) -> None:
+        self.positions = dict(positions)
+
+    def poll(self, size: int, wait_seconds: float) -> list[Record]:
+        del wait_seconds
+        records = self._records[self.positions[0] :][: min(size, 2)]
+        self.positions[0] += len(records)
+        return records
+
+    def commit(self, offsets: dict[int, int]) -> None:
+        if offsets:
+            raise InfrastructureError("no offsets today")
+
+
+def test_a_broker_that_takes_no_offsets_does_not_stop_the_filing(
+    case_store: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = (Topic("scores"), Topic("alerts", *(make_alert(f"t{n}") for n in range(5))), Topic("labels"))
+    filing = Filing(
+        lambda: CaseStore(case_store),
+        *topics,  # type: ignore[arg-type]
+        publish=lambda _store: 0,
+        clock=ManualClock(NOW_MS),
+        case_days=90,
+        history_days=90,
+    )
+    filing.run(Stop(), idle_seconds=0)
+    assert filing.filed == 5
+    assert rows(case_store, COUNT) == [(5,)]
+    assert "no offsets today" in caplog.text
 
 
 def test_topics_that_were_made_anew_are_not_mixed_with_the_old(stage: Stage) -> None:
