@@ -13,6 +13,7 @@ from click.shell_completion import get_completion_class
 from stream import __version__
 from stream.cards import mask_cards
 from stream.errors import FraudstreamError
+from stream.examples import examples_of
 from stream.records import json_schemas
 from stream.settings import Party, Settings, load_settings
 
@@ -27,6 +28,12 @@ class _Commands(click.Group):
         return sorted({*super().list_commands(ctx), *_LAZY, *others})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = self._find(ctx, cmd_name)
+        if command is not None and command.epilog is None:
+            command.epilog = examples_of(cmd_name)
+        return command
+
+    def _find(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own

@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from producers.simulator import Simulator
 from stream.cli import main
+from stream.examples import EXAMPLES
 from stream.settings import Settings
 
 
@@ -66,6 +68,20 @@ def test_help_lists_every_command_once_and_whole() -> None:
     names = main.list_commands(click.Context(main))
     for name in names:
         assert len(re.findall(rf"^  {name} ", output, re.MULTILINE)) == 1, name
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_an_example_of_the_help_is_understood(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("payments.csv").touch()
+    program, name, *arguments = shlex.split(line)
+    command = main.get_command(click.Context(main), name)
+    assert program == "fraudstream"
+    assert command is not None
+    command.make_context(name, arguments, parent=click.Context(main))
+    assert line.split(" --", maxsplit=1)[0] in run(name, "--help").output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
