@@ -45,6 +45,8 @@ def desk(first_look: bool, **where: Any) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
     )
+    # Whoever asks for a page while the database is away brings a line of ours; the pool would add many.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     given = "" if settings.desk_users is None else settings.desk_users.get_secret_value().strip()
     listed = [given] if given else []
     token = None

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from psycopg import Connection
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
-from consumers.cases.connection import CaseStoreAwayError, away
+from consumers.cases.connection import away, connect
 from consumers.cases.migrations import require_schema
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Database:
     """
 
     def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
         self._pool = ConnectionPool(
             conninfo,
             min_size=1,
@@ -48,8 +49,8 @@ class Database:
         SettingsError
             Its schema is missing or another version's.
         """
+        await asyncio.to_thread(self._examine)
         self._pool.open()
-        await self.ask(require_schema)
 
     async def ask(self, question: Callable[[Connection[Any]], T]) -> T:
         """Return what `question` answers, given a connection.
@@ -66,13 +67,13 @@ class Database:
         await asyncio.to_thread(self._pool.close)
 
     def _ask(self, question: Callable[[Connection[Any]], T]) -> T:
-        try:
-            with away(), self._pool.connection() as connection:
-                return question(connection)
-        except PoolTimeout as error:
-            raise CaseStoreAwayError(
-                "the case store does not answer; start PostgreSQL, or set FRAUD_CASE_STORE"
-            ) from error
+        with away(), self._pool.connection() as connection:
+            return question(connection)
+
+    def _examine(self) -> None:
+        # By a connection of its own: the pool would try again and again, and not say why.
+        with connect(self._conninfo) as connection, away():
+            require_schema(connection)
 
 
 def _configure(connection: Connection[Any]) -> None:

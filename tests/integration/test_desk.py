@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
+from click.testing import CliRunner
 
 from consumers.cases.store import CaseStore
 from consumers.desk.database import Database
@@ -16,6 +17,7 @@ from consumers.desk.entrance import COOKIE, TRIES
 from consumers.desk.server import desk_app
 from consumers.desk.sessions import IDLE_MS, LASTS_MS
 from consumers.desk.users import Users, new_user
+from stream.cli import main
 from stream.clock import DAY_MS, MINUTE_MS, ManualClock
 from stream.errors import InfrastructureError
 from stream.ports import Outgoing
@@ -420,6 +422,24 @@ def test_programs_do_the_same_with_a_token_of_their_own(desk: Desk) -> None:
 
     desk.visit(scenario)
     assert rows(desk.dsn, "SELECT who, via FROM verdicts") == [("ana", "api")]
+
+
+@pytest.mark.parametrize(
+    ("dsn", "says"),
+    [
+        ("postgresql://u:hushhush@127.0.0.1:1/x", "Connection refused"),
+        (None, "fraudstream cases --init"),
+    ],
+)
+def test_a_desk_without_its_case_store_does_not_start_and_says_why(
+    case_store: str, dsn: str | None, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment = {"FRAUD_CASE_STORE": dsn or case_store, "FRAUD_DESK_PORT": "0"}
+    refused = CliRunner(env=environment).invoke(main, ["desk", "--first-look"])
+    assert refused.exit_code == 2
+    assert says in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert "hush" not in refused.output + caplog.text
 
 
 def test_while_the_case_store_is_away_pages_say_so_and_come_back(
