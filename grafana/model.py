@@ -131,6 +131,18 @@ MODEL: Final[Json] = dashboard(
                 alerts=["FraudSwapFlapping", "FraudRollback"],
             ),
             timeseries(
+                "Signals without labels",
+                "Of the last whole day of event time. One that has left its band is on model-events, too.",
+                q.SIGNALS,
+                q.SIGNS,
+            ),
+            timeseries(
+                "Features that moved most",
+                "Population stability index against the two weeks before; under 0.1 is usual.",
+                q.SHIFTS,
+                limit=0.1,
+            ),
+            timeseries(
                 "Snapshots served",
                 "Number of each model's snapshot, by scorer. One that stays behind loads no new ones.",
                 q.SNAPSHOTS,

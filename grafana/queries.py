@@ -169,6 +169,11 @@ DRIFT: Final = Query(
 )
 SWAPS: Final = Query(f"sum(increase(fraud_swaps_total{{{ALL}}}[{RATE}]))", "swap")
 ROLLBACKS: Final = Query(f"sum(increase(fraud_rollbacks_total{{{ALL}}}[{RATE}]))", "rollback")
+SIGNALS: Final = Query(f"max by (signal) (fraud_population_signal{{{ALL}}})", "{{signal}}")
+SIGNS: Final = Query(
+    f"sum by (signal) (increase(fraud_population_signals_total{{{ALL}}}[{RATE}])) > 0", "signal: {{signal}}"
+)
+SHIFTS: Final = Query(f"topk(5, max by (feature) (fraud_feature_shift{{{ALL}}}))", "{{feature}}")
 CASE: Final = Query(f"max by (state) (fraud_case_state{{{ALL}}})", "{{state}}")
 GATE: Final = Query(
     f"sum by (decision) (increase(fraud_gate_decisions_total{{{ALL}}}[{RATE}]))", "gate {{decision}}"

@@ -165,6 +165,7 @@ ModelEventKind = Literal[
     "retired",
     "refitted",
     "order_refused",
+    "signal",
 ]
 
 
@@ -178,7 +179,9 @@ class ModelEvent(Struct, frozen=True, kw_only=True, gc=False):
     evidence: Annotated[
         dict[str, float | int | str], Meta(description="The numbers the decision was made on.")
     ]
-    label_offset: Annotated[int, Meta(description="The last label learnt when it happened.")]
+    label_offset: Annotated[
+        int, Meta(description="The last label learnt when it happened; -1 when a scorer says it.")
+    ]
     event_time: Annotated[Timestamp, Meta(description="That label's time: the stream's own clock.")]
     recorded_at: Timestamp
     schema_version: Version = SCHEMA_VERSION

@@ -41,9 +41,13 @@ def main() -> int:
     result: dict[str, Any] = {}
     with ProcessPoolExecutor(args.jobs, max_tasks_per_child=1) as pool:
         for name in filter(CHANGES.__contains__, args.what):
-            runs = [*pool.map(live_through, [name] * len(seeds), seeds)]
-            result[name] = {"summary": _summary(runs), "runs": runs}
-            _print(name, result[name]["summary"])
+            runs: list[dict[str, Any]] = []
+            for run in pool.map(live_through, [name] * len(seeds), seeds):
+                runs.append(run)
+                result[name] = {"summary": _summary(runs), "runs": runs}
+                _print(name, result[name]["summary"])
+                # It takes hours: what is there is not lost when it is ended before.
+                write(args.json, {**provenance(seeds=list(seeds)), **result})
         if "nulls" in args.what:
             nulls = {"twins": twins, "noisy": noisy, "degrading": degrading}
             result["nulls"] = {name: [*pool.map(null, seeds)] for name, null in nulls.items()}

@@ -9,6 +9,7 @@ $ADMIN --add --allow-principal 'User:score' --topic 'transactions' --operation R
 $ADMIN --add --allow-principal 'User:score' --topic 'scores' --operation Write
 $ADMIN --add --allow-principal 'User:score' --topic 'alerts' --operation Write
 $ADMIN --add --allow-principal 'User:score' --topic 'dead-letters' --operation Write
+$ADMIN --add --allow-principal 'User:score' --topic 'model-events' --operation Write
 $ADMIN --add --allow-principal 'User:score' --group 'fraud-score' --operation Read
 $ADMIN --add --allow-principal 'User:learn' --topic 'transactions' --operation Describe
 $ADMIN --add --allow-principal 'User:learn' --topic 'labels' --operation Describe

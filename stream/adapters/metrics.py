@@ -26,6 +26,8 @@ from prometheus_client import (
 )
 
 from stream.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from stream.drift.population import SIGNALS
+from stream.features.catalogue import FEATURE_NAMES
 from stream.records import DeadLetterReason
 from stream.registry.case_state import STATES
 
@@ -356,6 +358,25 @@ class Metrics:
     )
     drift = Entry(
         Counter, "fraud_drift_total", "Drift detections by the signal that moved.", {"signal": None}
+    )
+    signal = Entry(
+        Gauge,
+        "fraud_population_signal",
+        "What a scorer saw on the last whole day of event time, without labels: indices of stability against"
+        " the two weeks before, shares and means. expected_precision: mean score of the alerts.",
+        {"signal": tuple(SIGNALS)},
+    )
+    signals_fired = Entry(
+        Counter,
+        "fraud_population_signals_total",
+        "Times that such a figure has left its band.",
+        {"signal": tuple(SIGNALS)},
+    )
+    feature_shift = Entry(
+        Gauge,
+        "fraud_feature_shift",
+        "Population stability index of a feature on that day.",
+        {"feature": FEATURE_NAMES},
     )
     swaps = Entry(Counter, "fraud_swaps_total", "Times that a challenger became the champion.")
     rollbacks = Entry(

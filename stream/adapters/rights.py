@@ -95,7 +95,7 @@ def kafka_rights(party: Party, settings: Settings) -> list[KafkaRight]:
     needed: dict[Party, list[KafkaRight]] = {
         "score": [
             *(*looks, _reads(names.transactions), _writes(names.scores), _writes(names.alerts)),
-            *(_writes(names.dead_letters), uses),
+            *(_writes(names.dead_letters), _writes(names.model_events), uses),
         ],
         "learn": [
             *(*looks, _reads(names.labels), _writes(names.dead_letters), _writes(names.model_events)),

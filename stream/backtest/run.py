@@ -198,6 +198,7 @@ class Backtest:
             summary.scored += len(pendings)
             summary.dead_lettered += len(report.dead_letters)
             summary.alerts += report.alerts
+            summary.events += [_plain(event) for event in report.events]
             if self._analysts is not None:
                 self._analysts.see(chunk, pendings)
             on_scored(pendings)

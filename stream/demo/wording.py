@@ -21,6 +21,7 @@ STYLES: Final = {
     "retired": "dim",
     "refitted": "dim",
     "order_refused": "",
+    "signal": "magenta",
 }
 
 

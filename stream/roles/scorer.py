@@ -14,7 +14,9 @@ from typing import Literal, NamedTuple
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
+from stream.drift.population import Population
 from stream.errors import FencedError, OffsetGapError
+from stream.features.catalogue import FEATURE_NAMES
 from stream.features.customer import pack_customers, unpack_customers
 from stream.features.packing import put, take
 from stream.features.risk import unpack_risk_rows
@@ -23,8 +25,19 @@ from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
 from stream.pipeline.pending import Pending, PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
+from stream.pipeline.signs import event_of, glance_at
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
-from stream.records import Alert, DeadLetter, Decoded, Record, Score, Transaction, decode_transactions, encode
+from stream.records import (
+    Alert,
+    DeadLetter,
+    Decoded,
+    ModelEvent,
+    Record,
+    Score,
+    Transaction,
+    decode_transactions,
+    encode,
+)
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits
@@ -116,6 +129,8 @@ class ScorerReport(NamedTuple):
     """How the partition stands with its alert budget; None without one."""
     models: tuple[Served, ...]
     """That were serving, the champion first."""
+    events: list[ModelEvent]
+    """Signals that have fired."""
     stages: dict[str, float]
     """Seconds spent in each stage."""
 
@@ -176,6 +191,8 @@ class ScorerRole:
         self._partitions: dict[int, _Partition] = {}
         self._erasures: int | None = None
         """Of the store, as it was when customers were last read."""
+        self.population = Population(FEATURE_NAMES)
+        """What it has seen of transactions and scores, over all its partitions."""
 
     @property
     def models(self) -> tuple[Served, ...]:
@@ -286,13 +303,14 @@ class ScorerRole:
             self._commit(owned, batch[-1].offset, state, scored)
         watch.lap("commit")
         answered = owned.resumption.answered
-        due = _Due(scored.answers, decoded.dead_letters)
+        due = _Due(scored.answers, decoded.dead_letters, [])
         new = scored.scored
         if batch[0].offset < answered:
             due = due.beyond(answered, decoded)
             again = _ids_before(answered, decoded)
             new = new.take([place for place, name in enumerate(new.names) if name not in again])
         rebuilt = len(scored.scored.names) - len(new.names)
+        due = due._replace(events=self._look_for_signs(new, decoded.records))
         report = ScorerReport(
             number,
             len(batch),
@@ -307,6 +325,7 @@ class ScorerRole:
             [place.timestamp for place in decoded.places if place.offset >= answered],
             owned.decider.spent,
             self.models,
+            due.events,
             watch.laps,
         )
         return Committed(report, due)
@@ -323,7 +342,7 @@ class ScorerRole:
         """
         watch = _Stopwatch()
         report, due = committed
-        if due.answers or due.letters:
+        if due.answers or due.letters or due.events:
             self._waits.kafka(self._emitter.emit, _Emission(self._topics, due))
         watch.lap("emit")
         return report._replace(stages=report.stages | watch.laps)
@@ -396,6 +415,13 @@ class ScorerRole:
         share = self._policy.customer_cache // max(1, len(self._partitions))
         owned.cache.put(list(places), state.customers.rows, share)
 
+    def _look_for_signs(self, new: PendingBatch, transactions: Sequence[Transaction]) -> list[ModelEvent]:
+        """Take what was scored into the population; return what has fired."""
+        if not new.names:
+            return []
+        signs = self.population.observe(glance_at(new, transactions))
+        return [event_of(sign, self.models[0].version, self._clock()) for sign in signs]
+
     @contextmanager
     def _revoking(self, number: int) -> Iterator[None]:
         try:
@@ -410,6 +436,7 @@ class _Due(NamedTuple):
 
     answers: list[Score | Alert]
     letters: list[DeadLetter]
+    events: list[ModelEvent]
 
     def beyond(self, answered: int, decoded: Decoded[Transaction]) -> "_Due":
         """Leave out what was answered before its effects were lost: what lies before an offset."""
@@ -417,6 +444,7 @@ class _Due(NamedTuple):
         return _Due(
             [answer for answer, place in answers if place.offset >= answered],
             [letter for letter in self.letters if letter.offset >= answered],
+            self.events,
         )
 
 
@@ -442,6 +470,7 @@ class _Emission:
         self._topics = topics
         self._answers = due.answers
         self._letters = due.letters
+        self._events = due.events
 
     def __iter__(self) -> Iterator[Outgoing]:
         for answer in self._answers:
@@ -451,6 +480,8 @@ class _Emission:
                 yield Outgoing(self._topics.alerts, key, value)
         for letter in self._letters:
             yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
+        for event in self._events:
+            yield Outgoing(self._topics.model_events, event.model_version.encode(), encode(event))
 
 
 class _Stopwatch:

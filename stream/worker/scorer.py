@@ -1,5 +1,6 @@
 """The scorer's host: its role, wired to the transactions and to the metrics."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,8 @@ from stream.records import Record
 from stream.roles.scorer import Committed, ScorerPolicy, ScorerReport, ScorerRole
 from stream.settings import Settings
 from stream.worker.host import Host
+
+_log = logging.getLogger(__name__)
 
 
 class ScorerHost(Host):
@@ -33,6 +36,7 @@ class ScorerHost(Host):
         )
         self._begins: dict[int, int] = {}
         self._served: set[str] = set()
+        self._shown_day = -1
         self.app.agent(batch_topic(self.app, self.input_topic), name="score")(self.consume)
 
     def close(self) -> None:
@@ -68,6 +72,19 @@ class ScorerHost(Host):
         """Emit a batch's scores."""
         return self.role.emit(outcome)
 
+    def _show_population(self, report: ScorerReport) -> None:
+        metrics, population = self.metrics, self.role.population
+        for event in report.events:
+            metrics.signals_fired.labels(str(event.evidence["signal"])).inc()
+            _log.info("%s: %s", event.kind, event.detail)
+        if self._shown_day == population.ended:
+            return
+        self._shown_day = population.ended
+        for signal, value in population.figures.items():
+            metrics.signal.labels(signal).set(value)
+        for feature, shift in population.features.items():
+            metrics.feature_shift.labels(feature).set(shift)
+
     def observe(self, report: ScorerReport) -> None:
         """Put a batch's report into the metrics."""
         metrics = self.metrics
@@ -87,6 +104,7 @@ class ScorerHost(Host):
             metrics.show_budget(report.partition, *report.spent)
         for letter in report.dead_letters:
             metrics.dead_letters.labels("transactions", letter.reason.value).inc()
+        self._show_population(report)
         if report.gap:
             metrics.offset_gaps.labels("transactions").inc(report.gap)
         now = wall_clock()

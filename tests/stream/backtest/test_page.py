@@ -102,7 +102,17 @@ def run(**parts: Any) -> Run:
 def eventful() -> str:
     """Render a report with everything in it, some of it hostile."""
     models = ("a-1", HOSTILE)
-    kinds = ("born", "drift", "gate_passed", "gate_refused", "swap", "rollback", "confirmed", "retired")
+    kinds = (
+        "born",
+        "drift",
+        "gate_passed",
+        "gate_refused",
+        "swap",
+        "rollback",
+        "confirmed",
+        "signal",
+        "retired",
+    )
     events = [event(kind, HOSTILE, day, f"{kind} of {HOSTILE}") for day, kind in enumerate(kinds)]
     events.append(event("born", "never-scored-1", 9))
     batches = [
@@ -150,7 +160,7 @@ def test_a_chart_has_a_title_and_a_description_to_be_read_out(eventful: str) -> 
         ),
         *("Transactions a day", "alerts that were frauds", "false alerts", "budget, 2 a day", "served by"),
         *("drift", "swap", "rollback", "birth", "retirement", "gate passed", "refusal", "Model version"),
-        "probation passed",
+        *("probation passed", "signal"),
         *("Mean absolute contribution (log-odds)", "Feature"),
     ],
 )

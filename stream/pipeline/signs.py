@@ -1,0 +1,67 @@
+"""Signs: what a scored batch shows of the population, and events of what has fired."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.clock import DAY_MS
+from stream.drift.population import Glance, Sign
+from stream.features.catalogue import FEATURE_NAMES
+from stream.pipeline.pending import PendingBatch
+from stream.records import ModelEvent, Transaction
+
+_NEW_TERMINAL: Final = FEATURE_NAMES.index("new_terminal")
+_PAST: Final = FEATURE_NAMES.index("customer_count_30d")
+
+
+def glance_at(scored: PendingBatch, transactions: Iterable[Transaction]) -> Glance:
+    """Return a batch as the population's watch sees it.
+
+    Parameters
+    ----------
+    scored
+        What was scored for the first time.
+    transactions
+        Those among which they are.
+    """
+    named: Mapping[str, Transaction] = {one.transaction_id: one for one in transactions}
+    missing = [
+        (one.country is None, one.merchant_category is None, one.channel is None)
+        for one in (named[name] for name in scored.names)
+    ]
+    scores = np.asarray(scored.scores, np.float64)
+    flags: NDArray[np.bool_] = np.column_stack(
+        [
+            scores[:, 0] >= scored.thresholds,
+            scored.features[:, _NEW_TERMINAL] > 0,
+            scored.features[:, _PAST] == 0,
+            np.array(missing, np.bool_).reshape(len(missing), 3),
+        ]
+    )
+    return Glance(scored.event_times, scored.features, scores, scored.lineup.models, flags)
+
+
+def event_of(sign: Sign, champion: str, now_ms: int) -> ModelEvent:
+    """Say on ``model-events`` that a signal has fired."""
+    value, usual, allowed = sign.departure
+    about = f" of {sign.about}" if sign.about else ""
+    detail = f"{sign.signal}{about}: {value:.3g} in a day, where {usual:.3g} was usual"
+    evidence: dict[str, float | int | str] = {
+        "signal": sign.signal,
+        "value": value,
+        "usual": usual,
+        "allowed": allowed,
+    }
+    if sign.about:
+        evidence["feature"] = sign.about
+    return ModelEvent(
+        kind="signal",
+        model_version=champion,
+        detail=detail,
+        evidence=evidence,
+        label_offset=-1,
+        event_time=(sign.day + 1) * DAY_MS,
+        recorded_at=now_ms,
+    )
