@@ -12,7 +12,7 @@ from stream.errors import SettingsError
 from stream.secret_files import SecretFiles
 
 KafkaSecurity = Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"]
-SaslMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+SaslMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"]
 
 
 class TransportSettings(BaseSettings):
@@ -57,9 +57,24 @@ class TransportSettings(BaseSettings):
     kafka_sasl: Annotated[SaslMechanism, Field(description="The mechanism of a login at Kafka.")] = (
         "SCRAM-SHA-512"
     )
-    kafka_user: Annotated[str | None, Field(min_length=1, description="Who logs in at Kafka.")] = None
+    kafka_user: Annotated[
+        str | None, Field(min_length=1, description="Who logs in at Kafka; by OAUTHBEARER the client's id.")
+    ] = None
     kafka_password: Annotated[
-        SecretStr | None, Field(min_length=1, description="The password of a login at Kafka.")
+        SecretStr | None,
+        Field(
+            min_length=1, description="The password of a login at Kafka; by OAUTHBEARER the client's secret."
+        ),
+    ] = None
+    kafka_token_url: Annotated[
+        str | None,
+        Field(
+            pattern="^https?://",
+            description="Where a login by OAUTHBEARER gets its tokens, as client credentials are granted.",
+        ),
+    ] = None
+    kafka_token_scope: Annotated[
+        str | None, Field(min_length=1, description="The scope that is asked for there, if any.")
     ] = None
 
     redis_user: Annotated[
@@ -132,6 +147,15 @@ class TransportSettings(BaseSettings):
             f"FRAUD_KAFKA_SECURITY={self.kafka_security} logs nobody in",
             sasl,
             *("kafka_user", "kafka_password"),
+        )
+        bearer = sasl and self.kafka_sasl == "OAUTHBEARER"
+        if bearer and self.kafka_token_url is None:
+            raise SettingsError("FRAUD_KAFKA_SASL=OAUTHBEARER needs FRAUD_KAFKA_TOKEN_URL; set that")
+        _refuse_idle(
+            self,
+            f"FRAUD_KAFKA_SASL={self.kafka_sasl} asks for no token",
+            bearer,
+            *("kafka_token_url", "kafka_token_scope"),
         )
         _refuse_idle(
             self,

@@ -48,6 +48,9 @@ class SaslLogin(NamedTuple):
     mechanism: SaslMechanism
     user: str
     password: SecretStr
+    token_url: str | None = None
+    """Where tokens come from, with OAUTHBEARER."""
+    token_scope: str | None = None
 
 
 class KafkaAccess:
@@ -108,7 +111,17 @@ class KafkaAccess:
         self._config |= {name: str(path) for name, path in files.items() if path is not None}
         if key_password is not None:
             self._config["ssl.key.password"] = key_password.get_secret_value()
-        if login is not None:
+        if login is not None and login.token_url is not None:
+            self._config |= {
+                "sasl.mechanism": login.mechanism,
+                "sasl.oauthbearer.method": "oidc",
+                "sasl.oauthbearer.token.endpoint.url": login.token_url,
+                "sasl.oauthbearer.client.id": login.user,
+                "sasl.oauthbearer.client.secret": login.password.get_secret_value(),
+            }
+            if login.token_scope is not None:
+                self._config["sasl.oauthbearer.scope"] = login.token_scope
+        elif login is not None:
             self._config |= {
                 "sasl.mechanism": login.mechanism,
                 "sasl.username": login.user,
@@ -126,7 +139,13 @@ class KafkaAccess:
         """
         login = None
         if settings.kafka_user is not None and settings.kafka_password is not None:
-            login = SaslLogin(settings.kafka_sasl, settings.kafka_user, settings.kafka_password)
+            login = SaslLogin(
+                settings.kafka_sasl,
+                settings.kafka_user,
+                settings.kafka_password,
+                settings.kafka_token_url,
+                settings.kafka_token_scope,
+            )
         return cls(
             settings.broker,
             settings.kafka_security,

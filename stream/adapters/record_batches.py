@@ -28,12 +28,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import faust
+from faust.auth import OAuthCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, EventT
 from yarl import URL
 
 from stream.adapters.intake import Intake
 from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.kafka_token import ClientCredentials
 from stream.records import Record
 
 BUFFERED_BATCHES: Final = 4
@@ -367,8 +369,12 @@ def record_batch_app(
     return app
 
 
-def _credentials(access: KafkaAccess) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    """Say who we are in Faust's words, which hands it on to aiokafka."""
+def _credentials(access: KafkaAccess) -> Any:
+    """Say who we are in Faust's words, which hands it on to aiokafka; None: we do not."""
+    if access.login is not None and access.login.token_url is not None:
+        user, secret = access.login.user, access.login.password
+        tokens = ClientCredentials(access.login.token_url, user, secret, access.login.token_scope)
+        return OAuthCredentials(oauth_cb=tokens, ssl_context=access.ssl_context)
     if access.login is not None:
         return faust.SASLCredentials(
             mechanism=access.login.mechanism,

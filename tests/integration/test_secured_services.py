@@ -1,11 +1,17 @@
 """Apache Kafka with TLS and SCRAM, Redis with TLS and users: the pipeline runs, and nobody else gets in."""
 
 import argparse
+import json
 import re
 import shlex
+import threading
+import time
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
+from urllib.parse import parse_qs
 
 import pytest
 from click.testing import CliRunner, Result
@@ -234,6 +240,53 @@ def test_a_tool_that_is_not_let_in_ends_with_that_sentence(site: Site, command: 
     assert ended.exit_code == 2, ended.output
     assert ended.output.count("does not let the user 'alerts' in (") == 1, ended.output
     assert "wrong-at-kafka" not in ended.output
+
+
+def test_tokens_of_an_authorisation_server_let_in_as_well_and_a_refusal_is_said(
+    site: Site, worker: Start, token_endpoint: str
+) -> None:
+    given = {"kafka_sasl": "OAUTHBEARER", "kafka_token_url": token_endpoint, "kafka_token_scope": "kafka"}
+    settings = site.settings("score", role="score", **given)
+    enter(settings)
+    process = worker(settings, "score", timeout=None)
+    eventually(lambda: "score has partitions [0] of transactions" in process.tail(), describe=process.tail)
+    assert PASSWORDS["score"] not in process.tail()
+    with pytest.raises(AccessError, match="does not let the user 'score' in") as caught:
+        enter(settings.model_copy(update={"kafka_password": SecretStr("wrong-at-kafka")}))
+    assert "wrong-at-kafka" not in str(caught.value)
+
+
+@pytest.fixture
+def token_endpoint() -> Iterator[str]:
+    """Return the URL of an authorisation server that knows the users by their passwords at Kafka."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            user, _, secret = (
+                b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode().partition(":")
+            )
+            granted = PASSWORDS.get(user) == secret and form["scope"] == ["kafka"]
+            now = int(time.time())
+            claims = {"sub": user, "iat": now, "exp": now + 300, "scope": "kafka"}
+            token = ".".join([_base64({"alg": "none"}), _base64(claims), ""])
+            body = {"access_token": token, "expires_in": 300, "token_type": "Bearer"} if granted else {}
+            self.send_response(200 if granted else 401)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/token"
+        server.shutdown()
+
+
+def _base64(part: dict[str, Any]) -> str:
+    return urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
 
 
 def fraudstream(settings: Settings, *command: str) -> Result:

@@ -62,13 +62,18 @@ class Secured:
         return {
             f"{way}.ssl.keystore.type": "PEM",
             f"{way}.ssl.keystore.location": str(self.keystore),
-            f"{way}.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256",
+            f"{way}.sasl.enabled.mechanisms": "SCRAM-SHA-512,SCRAM-SHA-256,OAUTHBEARER",
             **{
                 f"{way}.scram-sha-{bits}.sasl.jaas.config": (
                     "org.apache.kafka.common.security.scram.ScramLoginModule required;"
                 )
                 for bits in (256, 512)
             },
+            # Takes tokens that nobody has signed: fit for a test.
+            f"{way}.oauthbearer.sasl.jaas.config": (
+                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
+                ' unsecuredLoginStringClaim_sub="broker";'
+            ),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",
         }

@@ -18,6 +18,19 @@ from stream.transport import part_login
             "FRAUD_KAFKA_CA is set, but FRAUD_KAFKA_SECURITY=plaintext encrypts nothing",
         ),
         ({"redis_ca": "ca.pem"}, "FRAUD_REDIS_CA is set, but FRAUD_REDIS encrypts nothing without rediss://"),
+        (
+            {"kafka_token_url": "https://login.example/token"},
+            "FRAUD_KAFKA_TOKEN_URL is set, but FRAUD_KAFKA_SASL=SCRAM-SHA-512 asks for no token",
+        ),
+        (
+            {
+                "kafka_security": "sasl_tls",
+                "kafka_sasl": "OAUTHBEARER",
+                "kafka_user": "a",
+                "kafka_password": "b",
+            },
+            "FRAUD_KAFKA_SASL=OAUTHBEARER needs FRAUD_KAFKA_TOKEN_URL",
+        ),
         ({"redis_user": "worker"}, "FRAUD_REDIS_USER is set without a password"),
         (
             {"kafka_security": "tls", "kafka_key": "key.pem"},
