@@ -34,7 +34,8 @@ class Run(NamedTuple):
     """One round."""
 
     usage: Usage
-    joined: int
+    outcomes: dict[str, int]
+    """Labels by what became of them."""
     learned: dict[str, int]
     """Labels that each model has learnt from, by its version."""
 
@@ -77,8 +78,10 @@ def main() -> int:
     for version, count in runs[-1].learned.items():
         print(f"{version} learnt from {count:,d} of {args.labels:,d}")
     met = hold([Bar("labels_per_second", rate, "at least", LEAST)])
-    missing = sum(args.labels - run.joined for run in runs)
+    missing = sum(args.labels - run.outcomes["joined"] for run in runs)
     print(f"labels that were not joined: {missing}")
+    if missing:
+        print("\n".join(f"round {number}: {run.outcomes}" for number, run in enumerate(runs, 1)))
     result = {
         "services": services,
         "labels_per_second": rate,
@@ -101,18 +104,22 @@ def _run(site: Site, settings: Settings, pipeline: Pipeline, labels: Sequence[Ke
         usage = drain(lambda: pipeline.learnt() - begin, len(labels), measured, site.processes(), "learn")
         # The store knows of a batch before it is counted. One that was parked is counted again at its end.
         eventually(lambda: _ended(worker) >= len(labels))
-        counted = "fraud_learned_total"
         run = Run(
             usage,
-            round(worker.metric("fraud_labels_total", outcome="joined")),
-            {
-                series.partition('model="')[2].rstrip('"}'): round(value)
-                for series, value in worker.metrics().items()
-                if series.startswith(counted)
-            },
+            _by(worker, "fraud_labels_total", "outcome"),
+            _by(worker, "fraud_learned_total", "model"),
         )
     print(f"round {number}: {usage.rate:10,.0f} labels a second", flush=True)
     return run
+
+
+def _by(worker: Worker, name: str, label: str) -> dict[str, int]:
+    """Return a metric's samples by one of their labels."""
+    return {
+        series.partition(f'{label}="')[2].rstrip('"}'): round(value)
+        for series, value in worker.metrics().items()
+        if series.startswith(name)
+    }
 
 
 def _ended(worker: Worker) -> float:

@@ -164,7 +164,7 @@ class BinnedForestClassifier(RowClassifier):
             within = [older.within(feature, self._bins) for feature in range(len(counts))]
             self._counts.recount(within, max(counts))
             return
-        self._counts = LeafCounts(self._looked_at(), max(counts))
+        self._counts = LeafCounts(self._looked_at(), max(counts), self.trees * MOST_LEAVES)
         prior = self._prior()
         self._trees = [_Tree(_Leaf(self._counts.open(self._draw()), 0, prior)) for _ in range(self.trees)]
 

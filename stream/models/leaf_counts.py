@@ -1,14 +1,12 @@
 """Leaf counts: how often each leaf of a forest has met each bin of the features it looks at, by class."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.uint32]
-_ROOM: Final = 1.25
-"""Leaves that room is made for at a time, over those there are."""
 
 
 class LeafCounts:
@@ -22,34 +20,34 @@ class LeafCounts:
         How many features each leaf looks at.
     width
         Bins of the feature that has most.
+    most
+        Leaves that there may be.
 
     Notes
     -----
-    8 · `looked_at` · `width` bytes a leaf: some 7,500 with half of thirty features and 60 bins.
+    8 · `looked_at` · `width` bytes a leaf: some 7,500 with half of thirty features and 60 bins. The array has
+    room for `most` from the start: the system gives memory only for those that are there, and has all of it
+    back when the forest goes.
 
     Examples
     --------
     One leaf, which looks at the second of two features; two rows arrive, of which the fraud counts thrice:
 
-    >>> counts = LeafCounts(looked_at=1, width=3)
+    >>> counts = LeafCounts(looked_at=1, width=3, most=1)
     >>> leaf = counts.open([1])
     >>> counts.add(np.array([[0, 2], [0, 1]]), rows=[0, 1], sides=[2 * leaf, 2 * leaf + 1], weights=[1, 3])
     >>> counts.of(leaf).tolist()
     [[[0, 0, 1]], [[0, 3, 0]]]
     """
 
-    def __init__(self, looked_at: int, width: int) -> None:
-        self._used = 0
-        self._features = np.zeros((0, looked_at), np.intp)
-        self._counts = np.zeros((0, 2, looked_at, width), np.uint32)
+    def __init__(self, looked_at: int, width: int, most: int) -> None:
+        self._most, self._used = most, 0
+        self._features = np.zeros((most, looked_at), np.intp)
+        self._counts = np.zeros((most, 2, looked_at, width), np.uint32)
 
     def open(self, looked_at: Sequence[int]) -> int:
         """Make room for a leaf that looks at these features; return its place."""
         place = self._used
-        if place == len(self._features):
-            room = round(_ROOM * place) + 8
-            self._features = _longer(self._features, room)
-            self._counts = _longer(self._counts, room)
         self._used += 1
         self.reopen(place, looked_at)
         return place
@@ -106,25 +104,31 @@ class LeafCounts:
         width
             Bins of the feature that has most now.
         """
-        features, counts = self._features[: self._used], self._counts[: self._used]
+        features, counts = self._features[: self._used], self._counts
         fresh = np.zeros((*counts.shape[:3], width), np.uint32)
         for feature, places in enumerate(within):
             leaf, number = np.nonzero(features == feature)
             for older, newer in enumerate(places):
                 fresh[leaf, :, number, newer] += counts[leaf, :, number, older]
-        self._features, self._counts = features, fresh
+        self._counts = fresh
 
     def __getstate__(self) -> dict[str, Any]:
         # Without the room that is not used.
         used = self._used
         return {
+            "_most": self._most,
             "_used": used,
             "_features": self._features[:used].copy(),
             "_counts": self._counts[:used].copy(),
         }
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._most, self._used = state["_most"], state["_used"]
+        self._features = _roomy(state["_features"], self._most)
+        self._counts = _roomy(state["_counts"], self._most)
 
-def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    longer = np.zeros((rows, *array.shape[1:]), array.dtype)
-    longer[: len(array)] = array
-    return longer
+
+def _roomy(kept: NDArray[Any], most: int) -> NDArray[Any]:
+    roomy = np.zeros((most, *kept.shape[1:]), kept.dtype)
+    roomy[: len(kept)] = kept
+    return roomy
