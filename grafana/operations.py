@@ -88,6 +88,7 @@ OPERATIONS: Final[Json] = dashboard(
                 "Records a second that could not be used. They lie whole on dead-letters.",
                 q.DEAD_LETTERS,
                 q.TOKENISED,
+                q.SUSPECT_LABELS,
                 unit="reqps",
                 bars=True,
                 alerts=["FraudDeadLetters", "FraudDeadLetterSpike"],

@@ -75,6 +75,7 @@ BATCH_P99: Final = Query(
     f"histogram_quantile(0.99, {total('fraud_batch_seconds_bucket', SCORER, by='le, stage')})",
     "{{stage}}",
 )
+SUSPECT_LABELS: Final = Query(total("fraud_suspect_labels_total", by="source"), "unlikely: {{source}}")
 DEAD_LETTERS: Final = Query(
     f"{total('fraud_dead_letters_total', by='topic, reason')} > 0", "{{topic}}: {{reason}}"
 )

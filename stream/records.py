@@ -126,6 +126,7 @@ class DeadLetterReason(StrEnum):
     MISKEYED = "miskeyed"
     EMPTY = "empty"
     CARD_NUMBER = "card_number"
+    LABEL_RATE = "label_rate"
     UNMATCHED_LABEL = "unmatched_label"
     CONTESTED_LABEL = "contested_label"
 
@@ -154,6 +155,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, gc=False):
 
 ModelEventKind = Literal[
     "erased",
+    "suspect_labels",
     "born",
     "drift",
     "gate_passed",

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import NoDecode
 
 from stream.errors import SettingsError
+from stream.records import LabelSource
 from stream.registry.seal import Keyring
 from stream.secret_files import is_secret
 from stream.tokens import Tokenised, Tokens
@@ -292,6 +293,22 @@ class Settings(TransportSettings):
     desk_port: Annotated[
         int, Field(ge=0, le=65_535, description="Port that the desk is served on; 0 takes any free one.")
     ] = 8090
+    label_rates: Annotated[
+        dict[LabelSource, Annotated[float, Field(gt=0)]],
+        NoDecode,
+        Field(
+            description="Most labels an hour of a source, SOURCE=NUMBER, comma-separated; others become dead"
+            " letters, to be redriven. Sources that are not named: any number.",
+        ),
+    ] = Field(default_factory=dict)
+    label_weights: Annotated[
+        dict[LabelSource, Annotated[float, Field(ge=0, le=1)]],
+        NoDecode,
+        Field(
+            description="Share of a source's labels that models learn, SOURCE=SHARE, comma-separated; others"
+            " are judged and counted all the same. Sources that are not named: 1.",
+        ),
+    ] = Field(default_factory=dict)
     tokenise: Annotated[
         Tokenised,
         Field(
@@ -322,6 +339,17 @@ class Settings(TransportSettings):
                 "FRAUD_TOKENISE=customers makes tokens, which needs a key of 16 characters or more"
             )
         return value
+
+    @field_validator("label_rates", "label_weights", mode="before")
+    @classmethod
+    def _by_source(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        # Another tool may write a dict as one, which reads the same.
+        pairs = (
+            pair.replace(":", "=").partition("=") for pair in value.strip("{} ").split(",") if pair.strip()
+        )
+        return {name.strip(" \"'"): number.strip() for name, _, number in pairs}
 
     @field_validator("challengers", mode="before")
     @classmethod

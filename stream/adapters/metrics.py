@@ -179,6 +179,12 @@ class Metrics:
         "Transactions in which tokens stand for identifiers: with FRAUD_TOKENISE=cards, those that came with"
         " a card number.",
     )
+    suspect_labels = Entry(
+        Counter,
+        "fraud_suspect_labels_total",
+        "Labels that say fraud of a transaction that had been scored below 0.001, by their source.",
+        {"source": ("chargeback", "analyst", "settlement")},
+    )
     forgotten = Entry(
         Counter,
         "fraud_forgotten_total",

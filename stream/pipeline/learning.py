@@ -93,6 +93,8 @@ class Joined(NamedTuple):
     offset: int
     pending: Pending
     verdicts: Verdicts
+    learnt: bool = True
+    """Whether models are to learn it; it is judged and counted all the same."""
 
 
 class _Lesson(NamedTuple):
@@ -220,13 +222,13 @@ class Learner:
         """
         outcome = Outcome([], {}, 0, 0, 0, [], [])
         duplicates = corrections = 0
-        for label, offset, pending, stored in batch:
+        for label, offset, pending, stored, learnt in batch:
             # What an earlier label of this very batch said is not in the store yet.
             verdicts = outcome.verdicts.get(label.transaction_id, stored)
             earlier, applied = _before(verdicts, offset) if verdicts else ((), False)
             self.offset = max(self.offset, offset)
             self.label_time = max(self.label_time, label.label_time)
-            views = _views(label, earlier)
+            views = _views(label, earlier, learnt=learnt)
             said = Said(offset, label.is_fraud, label.source == "analyst")
             # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
@@ -391,6 +393,8 @@ class Learner:
         return self.case.observe(is_fraud, known[champion], threshold, self.window.added)
 
     def _learn(self, label: Label, pending: Pending, views: frozenset[View]) -> None:
+        if not views:
+            return
         self._lessons.append(_Lesson(label.transaction_id, pending.features, label.is_fraud, views))
         self.learned += 1
 
@@ -593,12 +597,14 @@ def _before(verdicts: Verdicts, offset: int) -> tuple[Sequence[Said], bool]:
     return earlier, any(said.offset == offset for said in verdicts)
 
 
-def _views(label: Label, earlier: Sequence[Said]) -> frozenset[View]:
-    """Say to whom a label is news.
+def _views(label: Label, earlier: Sequence[Said], *, learnt: bool = True) -> frozenset[View]:
+    """Say to whom a label is news: to nobody where it is not to be learnt.
 
     To all: the first of its transaction, and one that contradicts those before; to those who listen to one
     side alone: the first from there.
     """
+    if not learnt:
+        return frozenset()
     own: View = "analyst" if label.source == "analyst" else "matured"
     if not earlier:
         return _FIRST[own]

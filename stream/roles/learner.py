@@ -13,6 +13,7 @@ from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
+from stream.pipeline.label_sources import SUSPECT_SCORE, LabelSources, is_learnt
 from stream.pipeline.learning import (
     MOST_VERDICTS,
     Joined,
@@ -31,6 +32,7 @@ from stream.records import (
     DeadLetter,
     DeadLetterReason,
     Label,
+    LabelSource,
     ModelEvent,
     Record,
     dead_letter,
@@ -79,6 +81,10 @@ class LearnerPolicy:
     """What to do when the store has lost everything."""
     tokens: Tokens = NO_TOKENS
     """What identifiers are called."""
+    label_rates: Mapping[LabelSource, float] = field(default_factory=dict)
+    """Labels an hour of each source; any number of those that are not here."""
+    label_weights: Mapping[LabelSource, float] = field(default_factory=dict)
+    """Share of each source's labels that models learn; all of those that are not here."""
 
     @classmethod
     def of(cls, settings: Settings) -> "LearnerPolicy":
@@ -97,6 +103,8 @@ class LearnerPolicy:
             skip_gaps=settings.offset_gap == "skip",
             lost_state=settings.lost_state,
             tokens=settings.tokens,
+            label_rates=settings.label_rates,
+            label_weights=settings.label_weights,
         )
 
 
@@ -146,6 +154,7 @@ class _State:
     parked: list[Parked] = field(default_factory=list)
     offer: int = 0
     """Revision of the last offer that was admitted or refused."""
+    sources: LabelSources = field(default_factory=LabelSources)
     order: int = 0
     """Number of the last order that was carried out or refused."""
     ordered_at: int = 0
@@ -287,7 +296,9 @@ class LearnerRole:
         now = self._clock()
         decoded = decode_labels(fresh, now, self._policy.tokens)
         waiting = self._state.parked
-        arrived = [Parked(*pair, now) for pair in zip(decoded.records, decoded.places, strict=True)]
+        excess = self._state.sources.excess(decoded.records, decoded.places, self._policy.label_rates)
+        pairs = zip(decoded.records, decoded.places, strict=True)
+        arrived = [Parked(*pair, now) for pair in pairs if pair[1].offset not in excess]
         joined, parked, given_up, places = self._join([*waiting, *arrived], now)
         first_new = self._state.offset + 1
         loaded = time.perf_counter()
@@ -304,10 +315,16 @@ class LearnerRole:
         committed = time.perf_counter()
         # Those that were acknowledged have been emitted; one that is given up was parked then, perhaps.
         letters = [letter for letter in decoded.dead_letters if letter.offset >= self.resumption.answered]
+        letters += [
+            self._over_rate(label, where, now)
+            for label, where in zip(decoded.records, decoded.places, strict=True)
+            if where.offset in excess and where.offset >= self.resumption.answered
+        ]
         letters += given_up
         contested = set(outcome.contested)
         letters += [_contested(place, now) for place in places if place.offset in contested]
-        events = [*admitted, *obeyed, *outcome.events]
+        suspicions = self._suspicions(joined, now)
+        events = [*admitted, *obeyed, *outcome.events, *suspicions]
         self._emit(events, letters)
         emitted = time.perf_counter()
         return LearnerReport(
@@ -430,7 +447,15 @@ class LearnerRole:
                     given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
                     continue
                 verdicts = unpack_verdicts(said[name]) if name in said else ()
-                joined.append(Joined(one.label, one.place.offset, pending, verdicts))
+                joined.append(
+                    Joined(
+                        one.label,
+                        one.place.offset,
+                        pending,
+                        verdicts,
+                        is_learnt(one.label, self._policy.label_weights),
+                    )
+                )
                 places.append(one.place)
             elif now_ms - one.since_ms < self._policy.label_grace_ms:
                 parked.append(one)
@@ -454,6 +479,31 @@ class LearnerRole:
         book = RiskBook(outcome.notes)
         stored = self._waits.redis(self._store.find_risks, book.keys) if book.keys else {}
         return outcome, book.count(stored)
+
+    def _over_rate(self, label: Label, where: Record, now_ms: int) -> DeadLetter:
+        most = self._policy.label_rates[label.source]
+        detail = (
+            f"{label.source} has brought its {most:g} labels of this hour (FRAUD_LABEL_RATES): see whether"
+            " they are its own, and redrive the others in a later hour"
+        )
+        return dead_letter(where, DeadLetterReason.LABEL_RATE, detail, now_ms)
+
+    def _suspicions(self, joined: Sequence[Joined], now_ms: int) -> list[ModelEvent]:
+        """Say of which sources the frauds are unlikely ones more often than they were."""
+        frauds = [(one.label.source, float(one.pending.scores[0])) for one in joined if one.label.is_fraud]
+        return [
+            ModelEvent(
+                kind="suspect_labels",
+                model_version=self.learner.field.champion,
+                detail=f"{one.share:.0%} of the last frauds of source {one.source} had been scored below"
+                f" {SUSPECT_SCORE:g}, usually {one.usual:.0%}: a new kind of fraud, or labels that are wrong",
+                evidence={"source": one.source, "share": one.share, "usual": one.usual},
+                label_offset=self._state.offset,
+                event_time=self.learner.label_time,
+                recorded_at=now_ms,
+            )
+            for one in self._state.sources.watch(frauds)
+        ]
 
     def _may_publish(self, now_ms: int) -> bool:
         """Tell whether time asks for snapshots: for the first few labels, or for many that were held back."""

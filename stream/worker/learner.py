@@ -8,6 +8,7 @@ from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.record_batches import batch_topic
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
+from stream.pipeline.label_sources import SUSPECT_SCORE
 from stream.records import ModelEvent, Record
 from stream.registry.case_state import STATES
 from stream.roles.learner import LearnerPolicy, LearnerReport, LearnerRole
@@ -83,6 +84,9 @@ class LearnerHost(Host):
         metrics.labels.labels("unmatched").inc(report.unmatched)
         metrics.labels.labels("dead_letter").inc(len(report.dead_letters) - report.unmatched)
         metrics.parked.set(report.parked)
+        for label, pending in report.joined:
+            if label.is_fraud and pending.scores[0] < SUSPECT_SCORE:
+                metrics.suspect_labels.labels(label.source).inc()
         for letter in report.dead_letters:
             metrics.dead_letters.labels("labels", letter.reason.value).inc()
         if report.offer is not None:

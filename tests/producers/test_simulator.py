@@ -247,6 +247,7 @@ def test_bad_records_are_refused_for_every_reason_that_there_is() -> None:
     assert reasons == set(DeadLetterReason) - {
         DeadLetterReason.UNMATCHED_LABEL,
         DeadLetterReason.CONTESTED_LABEL,
+        DeadLetterReason.LABEL_RATE,
         # Refused without a key alone: with one it is no bad record.
         DeadLetterReason.CARD_NUMBER,
     }

@@ -73,3 +73,19 @@ def test_keys_that_are_accepted_are_a_list_beside_the_one_that_signs(monkeypatch
     with pytest.raises(SettingsError, match=r"FRAUD_SIGNING_KEYS_ACCEPTED=\*\*\*: .*at least 16") as caught:
         load_settings()
     assert "short" not in str(caught.value)
+
+
+def test_rates_and_weights_are_given_by_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_LABEL_RATES", "analyst=500, chargeback=20000")
+    monkeypatch.setenv("FRAUD_LABEL_WEIGHTS", "analyst=0.5")
+    settings = load_settings()
+    assert settings.label_rates == {"analyst": 500, "chargeback": 20_000}
+    assert settings.label_weights == {"analyst": 0.5}
+
+
+@pytest.mark.parametrize("value", ["rumour=5", "analyst", "analyst=-1", "analyst=many"])
+def test_a_wrong_rate_is_one_sentence(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FRAUD_LABEL_RATES", value)
+    with pytest.raises(SettingsError, match="FRAUD_LABEL_RATES") as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)

@@ -49,7 +49,7 @@ def test_no_label_could_name_a_person() -> None:
     labels = {label for entry in CATALOGUE for label in entry.labels}
     assert labels == {
         *("outcome", "topic", "partition", "reason", "role", "stage"),
-        *("service", "model", "signal", "decision", "version", "remedy", "state", "feature"),
+        *("service", "model", "signal", "decision", "version", "source", "remedy", "state", "feature"),
     }
 
 

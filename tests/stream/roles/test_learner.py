@@ -9,7 +9,7 @@ import pytest
 
 from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemoryStore
 from stream.adapters.topics import TopicNames
-from stream.clock import DAY_MS, ManualClock
+from stream.clock import DAY_MS, HOUR_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
 from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
 from stream.pipeline.pending import PendingBatch
@@ -522,3 +522,39 @@ class TestLostState:
         report = role.handle(labels(0, 100))
         assert len(waited) == 2
         assert (len(report.joined), report.parked, report.unmatched) == (100, 0, 0)
+
+
+def test_labels_beyond_a_sources_rate_are_put_aside_whole_and_can_be_brought_back() -> None:
+    world = World()
+    learner = world.learner(replace(POLICY, label_rates={"chargeback": 3}))
+    learner.start()
+    report = learner.handle(labels(0, 5))
+    assert len(report.joined) == 3
+    assert [letter["reason"] for letter in world.letters()] == ["label_rate", "label_rate"]
+    whole = base64.b64decode(str(world.letters()[0]["value"]))
+    assert whole == label(3).value
+    back = [one._replace(offset=5 + n, timestamp=NOW + HOUR_MS) for n, one in enumerate(labels(3, 5))]
+    assert len(learner.handle(back).joined) == 2
+
+
+def test_a_rate_is_remembered_by_who_takes_over() -> None:
+    world = World()
+    policy = replace(POLICY, label_rates={"chargeback": 3})
+    learner = world.learner(policy)
+    learner.start()
+    learner.handle(labels(0, 2))
+    learner.checkpoint()
+    successor = world.learner(policy)
+    successor.start()
+    assert len(successor.handle(labels(2, 5)).joined) == 1
+
+
+def test_a_source_without_weight_is_counted_and_teaches_nothing() -> None:
+    world = World()
+    learner = world.learner(replace(POLICY, label_weights={"chargeback": 0.0}))
+    learner.start()
+    report = learner.handle(labels(0, 50))
+    assert len(report.joined) == 50
+    assert learner.learner.learned == 0
+    assert learner.learner.window.added == 50
+    assert world.store.find_risks([("customer", "c1")])
