@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from grafana.__main__ import DASHBOARDS
+from grafana.queries import DEAD_LETTERS
 from stream.adapters.metrics import CATALOGUE
 from stream.adapters.topics import create_topics
 from stream.ports import Outgoing
@@ -273,12 +274,10 @@ def test_no_alert_is_raised_while_all_is_well(deployment: Deployment) -> None:
 
 
 def test_a_bad_record_shows_on_its_panel(deployment: Deployment) -> None:
-    panels: list[Any] = [panel for board in DASHBOARDS.values() for panel in board["panels"]]
-    [panel] = [panel for panel in panels if panel["title"] == "Dead letters by reason"]
-    # The others on it tell what was mended instead.
-    expr = panel["targets"][0]["expr"]
     deployment.send_rubbish()
-    series = eventually(lambda: deployment.prometheus.query(filled(expr)), describe="the dead letters' rate")
+    series = eventually(
+        lambda: deployment.prometheus.query(filled(DEAD_LETTERS.expr)), describe="the dead letters' rate"
+    )
     assert [one["metric"] for one in series] == [{"topic": "transactions", "reason": "malformed_json"}]
 
 
