@@ -28,18 +28,10 @@ from stream.settings import load_settings
 
 @click.command()
 @connected
-@click.option("--webhook", metavar="URL", help="Post each alert there as JSON.")
-@click.option(
-    "--webhook-token",
-    envvar="FRAUD_WEBHOOK_TOKEN",
-    show_envvar=True,
-    help="Sent as a bearer token; better given by the environment.",
-)
+@click.option("--webhook", metavar="URL", help="Post each alert there as JSON, with FRAUD_WEBHOOK_TOKEN.")
 @click.option("--quiet", is_flag=True, help="Do not print alerts.")
 @until_idle_option
-def alerts(
-    webhook: str | None, webhook_token: str | None, quiet: bool, until_idle: float | None, **where: Any
-) -> None:
+def alerts(webhook: str | None, quiet: bool, until_idle: float | None, **where: Any) -> None:
     """Show alerts as they come, and post them to a webhook.
 
     An alert is done with once it was shown and posted. One that the stream delivers again is recognised by
@@ -50,7 +42,8 @@ def alerts(
     settings = load_settings(**where)
     sinks: list[Sink] = []
     if webhook is not None:  # first, so that what is shown has been posted
-        sinks.append(WebhookSink(webhook, token=webhook_token))
+        token = settings.webhook_token
+        sinks.append(WebhookSink(webhook, token=None if token is None else token.get_secret_value()))
     if not quiet:
         sinks.append(ConsoleSink(Console()))
     topics = [TopicNames.of(settings).alerts]

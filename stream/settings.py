@@ -264,6 +264,10 @@ class Settings(TransportSettings):
         ),
     ] = None
 
+    webhook_token: Annotated[
+        SecretStr | None,
+        Field(min_length=1, description="Sent by `alerts --webhook` as a bearer token, if it is set."),
+    ] = None
     case_store: Annotated[
         SecretStr | None,
         Field(
