@@ -57,6 +57,7 @@ def cases(init: bool, until_idle: float | None, **where: Any) -> None:
                 clock=wall_clock,
                 case_days=settings.case_days,
                 history_days=settings.pending_days,
+                tokens=settings.tokens,
             )
             try:
                 filing.run(stop, idle_seconds=until_idle)

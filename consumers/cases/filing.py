@@ -11,7 +11,8 @@ from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
 from stream.clock import HOUR_MS, Clock
 from stream.errors import InfrastructureError, TopicError
-from stream.records import Alert, Label, Record, Score
+from stream.records import Alert, Label, Record, Score, label_called
+from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class Filing:
         The present.
     case_days, history_days
         How long cases, and other transactions, are kept: see :meth:`CaseStore.sweep`.
+    tokens
+        What identifiers are called: labels have them as their source calls them, scores as the stream does.
 
     Notes
     -----
@@ -58,7 +61,9 @@ class Filing:
         clock: Clock,
         case_days: float,
         history_days: float,
+        tokens: Tokens = NO_TOKENS,
     ) -> None:
+        self._tokens = tokens
         self._open_store = open_store
         self._scores, self._alerts, self._labels = scores, alerts, labels
         # Alerts first: whoever waits for one should not wait for a long line of scores.
@@ -165,9 +170,13 @@ class Filing:
             elif log is self._alerts:
                 batch.alerts += _placed(records, self._decode_alert)
             else:
-                batch.labels += _placed(records, self._decode_label)
+                batch.labels += _placed(records, self._read_label)
             batch.positions |= {(record.topic, record.partition): record.offset + 1 for record in records}
         return batch
+
+    def _read_label(self, record: Record) -> Label | None:
+        label = self._decode_label(record)
+        return None if label is None else label_called(label, self._tokens)
 
     def _file(self, store: CaseStore, batch: Batch) -> None:
         refused = store.file(batch)

@@ -24,6 +24,7 @@ from stream.errors import InfrastructureError, SettingsError
 from stream.ports import Outgoing
 from stream.records import Alert, Label, Record, Score, encode
 from stream.settings import Settings
+from stream.tokens import Tokens
 from tests.consumers.made import T0, make_alert, make_score
 from tests.services.case_traffic import batch, made_label
 from tests.services.postgres_server import PostgresServer, rows
@@ -364,6 +365,26 @@ def test_a_broker_that_takes_no_offsets_does_not_stop_the_filing(
     assert filing.filed == 5
     assert rows(case_store, COUNT) == [(5,)]
     assert "no offsets today" in caplog.text
+
+
+def test_a_label_is_called_as_the_stream_calls_its_transaction(case_store: str) -> None:
+    card = "5425233430109903"
+    tokens = Tokens("cards", b"a key of some length")
+    label = Label(transaction_id=card, is_fraud=True, source="chargeback", label_time=T0)
+    alert = make_alert(tokens.identifier(card))
+    filing = Filing(
+        lambda: CaseStore(case_store),
+        *(Topic("scores"), Topic("alerts", alert), Topic("labels", label)),  # type: ignore[arg-type]
+        publish=lambda _store: 0,
+        clock=ManualClock(NOW_MS),
+        case_days=90,
+        history_days=90,
+        tokens=tokens,
+    )
+    filing.run(Stop(), idle_seconds=0)
+    named = rows(case_store, "SELECT transaction_id FROM labels")
+    assert named == rows(case_store, "SELECT transaction_id FROM transactions")
+    assert named == [(tokens.identifier(card),)]
 
 
 def test_topics_that_were_made_anew_are_not_mixed_with_the_old(stage: Stage) -> None:
