@@ -111,11 +111,14 @@ class ScorerStore(Protocol):
         ...
 
     def roster(self) -> bytes | None:
-        """Read the roster of active models (``stream.registry.snapshot``); None before the first."""
+        """Read the roster of active models (``stream.registry.snapshot``); None before the first.
+
+        Nothing that is sealed is empty: an empty one counts as none.
+        """
         ...
 
     def snapshot(self, key: str) -> bytes | None:
-        """Read a snapshot named by the roster; None when it has been replaced meanwhile."""
+        """Read a snapshot named by the roster; None when it has been replaced meanwhile, or is empty."""
         ...
 
 

@@ -162,13 +162,14 @@ class InMemoryStore:
     def roster(self) -> bytes | None:
         """Read the roster of active models; None before the first."""
         with self._lock:
-            return self._roster
+            return self._roster or None
 
     def snapshot(self, key: str) -> bytes | None:
         """Read a snapshot named by the roster; None when it has been replaced meanwhile."""
         with self._lock:
             current = self._snapshots.get(key)
-            return current if current is not None else self._retired.find([key], self._clock()).get(key)
+            stored = current if current is not None else self._retired.find([key], self._clock()).get(key)
+            return stored or None
 
     # The learner's side.
 

@@ -425,7 +425,7 @@ class TestModels:
         revision = store.publish(token, b"roster", {"m1": b"one", "m2": b""})
         assert revision > 0
         assert store.roster() == b"roster"
-        assert [store.snapshot(name) for name in ("m1", "m2", "m3")] == [b"one", b"", None]
+        assert [store.snapshot(name) for name in ("m1", "m2", "m3")] == [b"one", None, None]
         assert store.load(3, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, revision, 0)
 
     def test_every_roster_has_a_revision_of_its_own(self, store: Store) -> None:
