@@ -21,6 +21,7 @@ from grafana.__main__ import DASHBOARDS
 from grafana.queries import DEAD_LETTERS
 from stream.adapters.metrics import CATALOGUE
 from stream.adapters.topics import create_topics
+from stream.clock import DAY_MS, MINUTE_MS
 from stream.ports import Outgoing
 from stream.settings import Settings
 from tests.promql import recorded, rules, selectors
@@ -43,11 +44,15 @@ VARIABLES = {"$environment": "fraudstream", "$instance": ".*", "$model": ".*", "
 EVENTS = {
     "fraud_dead_letters_total": "nothing bad has come; test_a_bad_record_shows_on_its_panel sends some",
     "fraud_drift_total": "a signal has no series before it first moves",
+    "fraud_population_signals_total": "nothing departs from what is usual",
     "fraud_state_lost_timestamp_seconds": "Redis has lost nothing",
 }
 """What has no series, or none above zero, while all is well: metric and reason."""
 SLOW_MACHINE = re.compile("Fraud(Latency|Undecided).*")
 """Alerts that tests beside this one may raise: 100 ms are little while others compile."""
+
+_DAY = DAY_MS // MINUTE_MS
+"""Transactions, a minute apart."""
 
 PANELS = [
     pytest.param(target["expr"], id=f"{name.removesuffix('.json')}: {panel['title']} {target['refId']}")
@@ -95,17 +100,25 @@ class Deployment:
         self._published = 0
         self._labelled = 0
 
-    def go_on(self, *, labelled: bool = True) -> None:
+    def go_on(self) -> None:
         """Send some more transactions through the pipeline, and their labels."""
         wave = next(self._waves)
         some = transactions(150, f"w{wave}-", seed=wave)
         self._published += len(some)
         self.pipeline.publish(some)
         self.pipeline.await_scored(self._published)
-        if labelled:
-            self._labelled += len(some)
-            self.pipeline.publish(labels(some))
-            self.pipeline.await_learnt(self._labelled)
+        self._labelled += len(some)
+        self.pipeline.publish(labels(some))
+        self.pipeline.await_learnt(self._labelled)
+
+    def live_through(self, days: int) -> None:
+        """Send what comes in some days and a minute, unlabelled, each day once the one before is scored."""
+        some = transactions(days * _DAY + 1, "days-")
+        for day in range(days + 1):
+            today = some[day * _DAY : (day + 1) * _DAY]
+            self._published += len(today)
+            self.pipeline.publish(today)
+            self.pipeline.await_scored(self._published)
 
     def send_rubbish(self) -> None:
         topic = self.pipeline.topics.transactions
@@ -189,8 +202,9 @@ def deployment(
         eventually(watched, 120, lambda: f"a number of each of {sorted(recorded())}", every=1)
         # What shows only by its change wants two more looks.
         deployed.go_on()
-        # Alerts that are still open.
-        deployed.go_on(labelled=False)
+        # The first day is where features are binned, the third is compared with the second. Some alerts of
+        # these days are still open.
+        deployed.live_through(days=3)
         seen = prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0]
         eventually(lambda: prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0] >= seen + 2)
         yield deployed
