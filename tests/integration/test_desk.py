@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -444,10 +445,12 @@ def test_a_desk_without_its_case_store_does_not_start_and_says_why(
 
 async def until(visitor: Visitor, path: str, status: int) -> tuple[ClientResponse, str]:
     """Ask until the answer is of this status: PostgreSQL's processes outlive the first by some moments."""
-    async with asyncio.timeout(60):
-        while (answer := await visitor.get(path))[0].status != status:
-            await asyncio.sleep(0.1)
-        return answer
+    deadline = time.monotonic() + 60
+    answer = await visitor.get(path)
+    while answer[0].status != status and time.monotonic() < deadline:
+        answer = await visitor.get(path)
+    assert answer[0].status == status
+    return answer
 
 
 def test_while_the_case_store_is_away_pages_say_so_and_come_back(
