@@ -1,6 +1,5 @@
 """Whether Kafka allows our user what it needs, found before anything has started."""
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
 from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.passing import waited_out
 from stream.adapters.rights import KafkaRight
 from stream.errors import AccessError
 
@@ -28,7 +28,6 @@ _NOT_YET: Final = frozenset(
         KafkaError.NOT_COORDINATOR,
     }
 )
-_PAUSE_SECONDS: Final = 0.2
 _UNKNOWN: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
 
 
@@ -60,23 +59,20 @@ def require_rights(
     topics = sorted({right.name for right in whole if right.kind == "topic"})
     groups = sorted({right.name for right in whole if right.kind == "group"})
     asked = {"include_authorized_operations": True, "request_timeout": timeout_seconds}
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            of_topics = client.describe_topics(TopicCollection(topics), **asked) if topics else {}
-            of_groups = client.describe_consumer_groups(groups, **asked) if groups else {}
-            allowed = {("topic", name): _allowed(future) for name, future in of_topics.items()}
-            allowed |= {("group", name): _allowed(future) for name, future in of_groups.items()}
-        except KafkaException as error:
-            reason = error.args[0]
-            # A broker's first group is looked after only a moment later.
-            if reason.code() in _NOT_YET and time.monotonic() < deadline:
-                time.sleep(_PAUSE_SECONDS)
-                continue
-            client.poll(0)  # what a broker said before it hung up may wait there to be told
-            what = f"asking Kafka at {access} for our rights failed"
-            raise access.failure(what, reason, "start anew") from error
-        break
+
+    def allowed_of_ours() -> dict[tuple[str, str], frozenset[AclOperation] | None]:
+        of_topics = client.describe_topics(TopicCollection(topics), **asked) if topics else {}
+        of_groups = client.describe_consumer_groups(groups, **asked) if groups else {}
+        found = {("topic", name): _allowed(future) for name, future in of_topics.items()}
+        return found | {("group", name): _allowed(future) for name, future in of_groups.items()}
+
+    try:
+        # A broker's first group is looked after only a moment later.
+        allowed = waited_out(allowed_of_ours, _NOT_YET, timeout_seconds)
+    except KafkaException as error:
+        client.poll(0)  # what a broker said before it hung up may wait there to be told
+        what = f"asking Kafka at {access} for our rights failed"
+        raise access.failure(what, error.args[0], "start anew") from error
     missing = [words for right in whole if (words := _missing(right, allowed))]
     if missing:
         user = f" {access.login.user!r}" if access.login is not None else ""

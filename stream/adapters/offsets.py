@@ -1,14 +1,14 @@
 """Offsets: from where to where a partition's records lie on the broker."""
 
-import time
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from stream.adapters.passing import waited_out
 
 _NO_LEADER_YET: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
-_PAUSE_SECONDS: Final = 0.1
 
 
 def offset_range(consumer: Consumer, place: TopicPartition, timeout_seconds: float) -> tuple[int, int]:
@@ -22,13 +22,9 @@ def offset_range(consumer: Consumer, place: TopicPartition, timeout_seconds: flo
     KafkaException
         The broker did not answer in time, or refused.
     """
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            first, end = consumer.get_watermark_offsets(place, timeout=timeout_seconds, cached=False)
-        except KafkaException as error:
-            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return first, end
+
+    def asked() -> tuple[int, int]:
+        first, end = consumer.get_watermark_offsets(place, timeout=timeout_seconds, cached=False)
+        return first, end
+
+    return waited_out(asked, _NO_LEADER_YET, timeout_seconds)
