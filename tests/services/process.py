@@ -15,6 +15,7 @@ _PR_SET_PDEATHSIG = 1
 # Below the ports that the kernel gives to outgoing connections, so that nobody takes one between our look at
 # it and the service's.
 _PORTS = range(20_000, 32_000)
+_given: set[int] = set()
 _libc = ctypes.CDLL(None)
 
 
@@ -114,15 +115,18 @@ class Process:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
+    """Return a TCP port of 127.0.0.1 that nobody listens on, and that this process was not given before."""
     # A benchmark or another run of the tests may look at the same time: no seed.
     for port in random.SystemRandom().sample(_PORTS, 100):
+        if port in _given:
+            continue  # whoever has it may not listen yet
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
     raise RuntimeError(f"no free port among {_PORTS}")
 
 
