@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -39,6 +39,7 @@ from tests.services.redis_server import RedisServer
 from tests.services.worker import Worker, environment_of
 
 Deploy = Callable[..., Settings]
+S = TypeVar("S", KafkaServer, PostgresServer)
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +75,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         yield start
 
 
-@pytest.fixture(scope="session")
-def _shared_postgres() -> Iterator[Callable[[], PostgresServer]]:
-    """Start PostgreSQL when it is first asked for; a test that stopped it need not have started it again."""
-    servers: list[PostgresServer] = []
+def _once(make: Callable[[], S]) -> Iterator[Callable[[], S]]:
+    """Start a server when it is first asked for; a test that stopped it need not have started it again."""
+    servers: list[S] = []
 
-    def running() -> PostgresServer:
+    def running() -> S:
         if not servers:
-            servers.append(PostgresServer())
+            servers.append(make())
         elif servers[0].process.returncode is not None:
             servers[0].start()
         return servers[0]
@@ -89,6 +89,11 @@ def _shared_postgres() -> Iterator[Callable[[], PostgresServer]]:
     yield running
     for server in servers:
         server.discard()
+
+
+@pytest.fixture(scope="session")
+def _shared_postgres() -> Iterator[Callable[[], PostgresServer]]:
+    yield from _once(PostgresServer)
 
 
 @pytest.fixture
@@ -105,19 +110,7 @@ def case_store(postgres: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def _shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], KafkaServer]]:
-    """Start Kafka when it is first asked for; a test that stopped it need not have started it again."""
-    servers: list[KafkaServer] = []
-
-    def running() -> KafkaServer:
-        if not servers:
-            servers.append(KafkaServer(tmp_path_factory.mktemp("kafka")))
-        elif servers[0].process.returncode is not None:
-            servers[0].start()
-        return servers[0]
-
-    yield running
-    for server in servers:
-        server.discard()
+    yield from _once(lambda: KafkaServer(tmp_path_factory.mktemp("kafka")))
 
 
 @pytest.fixture
