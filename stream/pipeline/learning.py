@@ -181,6 +181,8 @@ class Learner:
         self.rollbacks = 0
         self._served: list[str] = []
         """Who was champion before, newest last."""
+        self._newborn: str | None = None
+        """Who was born on the last drift, until it has served or was refused."""
         self._lessons: list[_Lesson] = []
         """What the models are still to learn of the batch in hand; between batches there is nothing."""
         self._published = 0
@@ -475,6 +477,7 @@ class Learner:
         recipe = champion.recipe if champion.fitted_to is None else self.policy.champion
         born = self.field.bear(recipe, self.offset, parent=champion.version)
         taught = self.policy.memory_labels
+        self._newborn = born.version
         self.memory.teach(born, taught)
         detail = (
             f"{born.version} born on the drift of {champion.version}: it knows the last {taught} labels, and"
@@ -493,12 +496,21 @@ class Learner:
         weakest = self.field.weakest(quality, () if predecessor is None else (predecessor,))
         if weakest is None:
             return False
-        self.field.retire(weakest)
-        self.window.forget(weakest)
-        detail = f"{weakest} retired: the lowest average precision of the challengers"
         evidence: dict[str, float | int | str] = {"average_precision": quality[weakest]}
-        events.append(self._event("retired", weakest, None, detail, evidence, now_ms))
+        self._retire(weakest, "the lowest average precision of the challengers", evidence, events, now_ms)
         return True
+
+    def _retire(
+        self,
+        version: str,
+        why: str,
+        evidence: dict[str, float | int | str],
+        events: list[ModelEvent],
+        now_ms: int,
+    ) -> None:
+        self.field.retire(version)
+        self.window.forget(version)
+        events.append(self._event("retired", version, None, f"{version} retired: {why}", evidence, now_ms))
 
     def _on_swap(self, swap: Swap, events: list[ModelEvent], now_ms: int) -> None:
         self.swaps += 1
@@ -526,6 +538,8 @@ class Learner:
         now_ms: int,
     ) -> None:
         previous, self.field.champion = self.field.champion, version
+        if version == self._newborn:
+            self._newborn = None
         self._served = [*self._served, previous][-_MOST_PREDECESSORS:]
         events.append(self._event(kind, version, previous, detail, evidence, now_ms))
         self._advance_trial()
@@ -542,6 +556,12 @@ class Learner:
             evidence = {"best": str(refusal.best), **self._numbers(refusal.verdict, refusal.begin)}
         evidence["trigger"] = refusal.trigger
         events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
+        # A model that has come to nothing would cost its share of scoring and learning for ever, and each
+        # alarm would add one: that is how a learner that is behind falls further behind.
+        newborn, self._newborn = self._newborn, None
+        if newborn in self.field.challengers:
+            self._retire(newborn, "the gate has refused it", {"state": self.case.state}, events, now_ms)
+            self._change_roster()
 
     def _on_confirmation(self, confirmed: Confirmation, events: list[ModelEvent], now_ms: int) -> None:
         champion = self.field.champion

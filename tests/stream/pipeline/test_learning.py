@@ -24,6 +24,7 @@ from stream.pipeline.risk_book import RiskBook
 from stream.ports import RiskKey
 from stream.records import Label, ModelEvent, encode
 from stream.registry.gate import GatePolicy
+from stream.registry.orders import Order
 from stream.registry.swap import SwapPolicy
 
 NOW = 1_700_000_000_000
@@ -295,8 +296,50 @@ def test_a_drift_that_nobody_masters_ends_in_a_refusal() -> None:
         outcomes.append(learn(learner, joined(n, fraud=n % 8 == 0, scores=scores)))
     kinds = [kind for kind, _ in events(outcomes)]
     assert kinds[:2] == ["drift", "born"]
-    assert "gate_refused" in kinds
     assert learner.field.champion == "logistic-1"
+    assert kinds[kinds.index("gate_refused") + 1] == "retired"
+
+
+def test_a_newborn_that_the_gate_has_refused_goes_and_leaves_room() -> None:
+    learner = Learner(replace(POLICY, most_models=3, swap=replace(QUICK, review_labels=10**9)))
+    random = np.random.default_rng(1)
+    found, start = [], 0
+    for _ in range(3):
+        found += events(stream(learner, 1600, good="logistic-1", bad="tree-1", start=start))
+        for n in range(start + 1600, start + 3200):
+            scores = {"logistic-1": random.random() * 0.4, "tree-1": random.random() * 0.4}
+            found += events([learn(learner, joined(n, fraud=n % 8 == 0, scores=scores))])
+        start += 3200
+    born = [version for kind, version in found if kind == "born"]
+    retired = [version for kind, version in found if kind == "retired"]
+    assert len(born) >= 3
+    assert retired == born[: len(retired)]
+    assert len(born) - len(retired) <= 1
+    assert {*learner.field.contenders} == {"logistic-1", "tree-1", *born[len(retired) :]}
+
+
+def test_a_newborn_that_has_served_stays_when_a_later_case_is_refused() -> None:
+    learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9, probation_labels=200)))
+    random = np.random.default_rng(1)
+
+    def lose_the_thread(begin: int, labels: int) -> list[tuple[str, str]]:
+        outcomes = []
+        for n in range(begin, begin + labels):
+            given = {version: random.random() * 0.4 for version in (learner.field.champion, "tree-1")}
+            outcomes.append(learn(learner, joined(n, fraud=n % 8 == 0, scores=given)))
+        return events(outcomes)
+
+    stream(learner, 1600, good="logistic-1", bad="tree-1")
+    assert ("born", "logistic-2") in lose_the_thread(1600, 400)
+    order = Order(
+        action="promote", model_version="logistic-2", who="ann", why="it knows the new frauds", given_at=NOW
+    )
+    assert [event.kind for event in learner.obey(order, NOW)] == ["swap"]
+    stream(learner, 2600, good="logistic-2", bad="tree-1", start=2000)
+    later = lose_the_thread(4600, 1600)
+    assert ("gate_refused", "logistic-2") in later
+    assert ("retired", "logistic-3") in later
+    assert {*learner.field.contenders} >= {"logistic-1", "tree-1", "logistic-2"}
 
 
 def test_the_field_does_not_grow_without_bound() -> None:
