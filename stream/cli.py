@@ -55,6 +55,8 @@ class _Commands(click.Group):
         chapters = {**_CHAPTERS, "More": tuple(name for name in names if name not in told)}
         for title, chapter in chapters.items():
             found = [(name, self.get_command(ctx, name)) for name in chapter if name in names]
+            if not found:  # another package's commands, and that package is not installed, or was anew
+                continue
             with formatter.section(title):
                 formatter.write_dl(
                     [
