@@ -68,9 +68,14 @@ def connect(conninfo: str) -> Connection[Any]:
 
 @contextmanager
 def away() -> Iterator[None]:
-    """Raise :class:`CaseStoreAwayError` where psycopg says that the server is away, full or shutting down."""
+    """Raise :class:`CaseStoreAwayError` where psycopg says that the server is away, is full, or refuses."""
     try:
         yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        words = " ".join(str(error).split())
+        raise CaseStoreAwayError(
+            f"the case store refuses: {words}; `fraudstream doctor` says which rights the account lacks"
+        ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         # The server's own words: address, user and reason, never a password.
         words = " ".join(str(error).split())

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
 
+from consumers.cases.connection import away
 from stream.errors import SettingsError
 
 _LOCK: Final = 0x66726175640001
@@ -72,8 +73,10 @@ def require_schema(connection: Connection[Any]) -> None:
     ------
     SettingsError
         It is missing, older or later; what to do.
+    CaseStoreAwayError
+        The server does not answer, or does not let us look.
     """
-    with connection.transaction():
+    with away(), connection.transaction():
         present = connection.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
         assert present is not None
         version = _version(connection) if present[0] else 0

@@ -202,6 +202,19 @@ class CaseStore:
                 return total
 
 
+def is_being_filled(connection: Connection[Any]) -> bool:
+    """Tell whether a process is the one that fills the case store now."""
+    with away():
+        row = connection.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
+            " AND (classid::bigint << 32) | objid::bigint = %s"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            [_ONE_FILLER],
+        ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
 _INSERT_TRANSACTIONS: Final = """
 INSERT INTO transactions (
     transaction_id, event_time, customer_id, terminal_id, amount, score, threshold, model_version, snapshot,

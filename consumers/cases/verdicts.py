@@ -36,6 +36,14 @@ class Verdict(NamedTuple):
     via: Via
 
 
+class Outbox(NamedTuple):
+    """Verdicts that are written down and no labels yet."""
+
+    verdicts: int
+    oldest_seconds: float
+    """For how long the first of them has waited, by PostgreSQL's clock; 0 when none does."""
+
+
 class Recorded(NamedTuple):
     """What became of a verdict."""
 
@@ -131,6 +139,17 @@ def publish_due(connection: Connection[Any], emitter: Emitter, labels_topic: str
                 "UPDATE verdicts SET published_at = now() WHERE id = ANY(%s)", [[row[0] for row in due]]
             )
         published += len(due)
+
+
+def outbox_of(connection: Connection[Any]) -> Outbox:
+    """Return what :func:`publish_due` would publish now."""
+    with away():
+        row = connection.execute(
+            "SELECT count(*), coalesce(extract(epoch FROM now() - min(decided_at)), 0) FROM verdicts"
+            " WHERE published_at IS NULL"
+        ).fetchone()
+    assert row is not None
+    return Outbox(int(row[0]), max(0.0, float(row[1])))
 
 
 def _check(verdict: Verdict) -> None:

@@ -66,6 +66,11 @@ class Users:
                 )
             self._users.append((fingerprint.encode(), User(name, cast("Role", role))))
 
+    @property
+    def everybody(self) -> tuple[User, ...]:
+        """Whom there is, in the order of the entries."""
+        return tuple(user for _, user in self._users)
+
     def find(self, token: str) -> User | None:
         """Return whose token it is. Takes the same time whichever it is, and when it is nobody's."""
         given = _fingerprint(token).encode()

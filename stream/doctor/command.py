@@ -28,10 +28,10 @@ _MARGIN = 24
     help="How long a service may take for each answer.",
 )
 def doctor(broker: str | None, redis: str | None, timeout: float) -> None:
-    """Look at settings, Kafka, topics, Redis, keys, clock and versions; say what to do.
+    """Look at settings, Kafka, topics, Redis, keys, clock, case store and versions; say what to do.
 
-    Run it where a worker is to run, with the same environment. It changes nothing. Exit code 1: something is
-    wrong, and a worker would not run, or not for long. Warnings alone leave it at 0.
+    Run it where a worker is to run, or a desk, with the same environment. It changes nothing. Exit code 1:
+    something is wrong, and a worker would not run, or not for long. Warnings alone leave it at 0.
 
     \b
     Examples:

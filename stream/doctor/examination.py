@@ -1,6 +1,7 @@
 """The examination: everything in the order in which it should be mended."""
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 
 from stream.clock import Clock
 from stream.doctor.configuration import check_configuration
@@ -42,3 +43,5 @@ def examine(
     yield from check_configuration(settings, environment)
     yield from check_kafka(settings, timeout_seconds=timeout_seconds)
     yield from check_redis(settings, clock, timeout_seconds=timeout_seconds)
+    for further in sorted(entry_points(group="fraudstream.doctor"), key=lambda found: found.name):
+        yield from further.load()(settings, timeout_seconds=timeout_seconds)

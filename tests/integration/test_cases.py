@@ -1,6 +1,7 @@
 """The case store on a real PostgreSQL, filled from real brokers."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import uuid4
@@ -26,6 +27,7 @@ from stream.records import Alert, Label, Record, Score, encode
 from stream.settings import Settings
 from stream.tokens import Tokens
 from tests.consumers.made import T0, make_alert, make_score
+from tests.promql import ROOT
 from tests.services.case_traffic import batch, made_label
 from tests.services.postgres_server import PostgresServer, rows
 from tests.services.process import Process
@@ -426,3 +428,19 @@ def test_a_database_that_cannot_be_had_is_one_sentence_without_its_password(
 def test_an_unknown_host_is_away(case_store: str) -> None:
     with pytest.raises(CaseStoreAwayError, match="does not answer"):
         CaseStore(case_store.rsplit("/", 1)[0].replace("127.0.0.1", "nowhere.invalid") + "/x")
+
+
+def test_the_rights_that_the_documentation_gives_a_reader_are_enough(case_store: str) -> None:
+    page = (ROOT / "docs" / "case-store.md").read_text()
+    [statements] = re.findall(r"^```\n(CREATE ROLE .*?)```", page, re.MULTILINE | re.DOTALL)
+    with CaseStore(case_store) as store:
+        store.migrate()
+        store.connection.execute(statements)
+        try:
+            with psycopg.connect(case_store.replace("fraud@", "grafana@")) as reader:
+                for view in ("cases", "open_alerts", "frauds", "outcomes_by_day", "hits_by_day"):
+                    reader.execute(psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(view)))
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    reader.execute("DELETE FROM labels")
+        finally:
+            store.connection.execute("DROP OWNED BY grafana; DROP ROLE grafana")
