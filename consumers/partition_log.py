@@ -53,6 +53,16 @@ class PartitionLog:
         """Return the offset after each partition's last record."""
         return {partition: end for partition, (_, end) in self._ranges().items()}
 
+    def known_ends(self) -> dict[int, int]:
+        """Return those ends as far as the last fetches told of them; before the first, none. Asks nobody."""
+        known = {}
+        for partition in self.positions:
+            place = TopicPartition(self.topic, partition)
+            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            if end >= 0:
+                known[partition] = end
+        return known
+
     def start(self, offsets: Mapping[int, int]) -> None:
         """Go to `offsets`, or to a partition's oldest record where that is later or none is given."""
         self.positions = {

@@ -172,6 +172,32 @@ DESK: Final[Json] = dashboard(
             ),
         ),
         row(
+            "How the desk keeps up",
+            8,
+            timeseries(
+                "Verdicts",
+                "An hour, by what was said: published is a label at once; waits becomes one when Kafka"
+                " answers, published later; unchanged had been said before.",
+                q.VERDICTS_HOUR,
+                q.VERDICTS_PUBLISHED_HOUR,
+                stacked=True,
+            ),
+            stat(
+                "Verdicts that wait",
+                "Written down, and not yet a label that the models learn from.",
+                q.VERDICTS_IN_OUTBOX,
+                alerts=["FraudVerdictsStuck"],
+            ),
+            timeseries(
+                "From alert to desk",
+                "How long after it was given an alert can be seen in the list.",
+                *q.ALERT_TO_DESK,
+                unit="s",
+                logarithmic=True,
+                alerts=["FraudCasesBehind", "FraudCaseStoreAway", "FraudCasesNotFilled"],
+            ),
+        ),
+        row(
             "What they were worth, as labels mature",
             8,
             timeseries(

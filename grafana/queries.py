@@ -119,7 +119,31 @@ MEMORY: Final = Query(f"process_resident_memory_bytes{{{WORKERS}}}", "{{instance
 OPEN_FILES: Final = Query(f"process_open_fds{{{WORKERS}}}", "{{instance}}")
 PROCESS_AGE: Final = Query(f"time() - process_start_time_seconds{{{WORKERS}}}", "{{instance}}")
 
+# The case store and the desk's process.
+CASE_STORE_UP: Final = Query(f"fraud_case_store_up{{{WORKERS}}}", "{{instance}}")
+FILLERS: Final = Query(f"sum(fraud_cases_leading{{{WORKERS}}})", "filling")
+CASES_LAG: Final = Query(f"max by (topic) (fraud_cases_lag_records{{{WORKERS}}})", "{{topic}}")
+CASES_BEHIND: Final = Query(f"max by (topic) (fraud_cases_behind_seconds{{{WORKERS}}})", "{{topic}}")
+CASES_FILED: Final = Query(total("fraud_cases_records_total", by="outcome"), "{{outcome}}")
+FILING_P99: Final = Query(quantiles("fraud_cases_batch_seconds", 0.99)[0].expr, "filing a batch")
+DESK_REQUESTS: Final = Query(total("fraud_desk_requests_total", by="code"), "{{code}}")
+DESK_P99: Final = Query(
+    f"histogram_quantile(0.99, {total('fraud_desk_request_seconds_bucket', by='le, route')}) >= 0",
+    "{{route}}",
+)
+DESK_LOGINS: Final = Query(total("fraud_desk_logins_total", by="outcome"), "login: {{outcome}}")
+VERDICTS_WAITING: Final = Query(f"max(fraud_verdict_outbox_verdicts{{{WORKERS}}})", "verdicts")
+VERDICT_WAIT: Final = Query(f"max(fraud_verdict_outbox_oldest_seconds{{{WORKERS}}})", "oldest")
+
 # The desk.
+ALERT_TO_DESK: Final = quantiles("fraud_cases_alert_seconds", 0.5, 0.99, of=ALL)
+VERDICTS_HOUR: Final = Query(
+    f"{total('fraud_desk_verdicts_total', by='judged, outcome', of=ALL)} * {HOUR}", "{{judged}}: {{outcome}}"
+)
+VERDICTS_PUBLISHED_HOUR: Final = Query(
+    f"{total('fraud_cases_verdicts_published_total', of=ALL)} * {HOUR}", "published later"
+)
+VERDICTS_IN_OUTBOX: Final = Query(f"max(fraud_verdict_outbox_verdicts{{{ALL}}})", "verdicts")
 ALERTS_LAST_DAY: Final = Query(f"sum(fraud_alerts_last_day{{{ALL}}})", "given")
 ALERT_BUDGET: Final = Query(f"sum(fraud_alert_budget{{{ALL}}})", "budget")
 ALERT_THRESHOLD: Final = Query(f"fraud_alert_threshold{{{ALL}}}", "partition {{partition}}")

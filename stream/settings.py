@@ -297,6 +297,24 @@ class Settings(TransportSettings):
     desk_port: Annotated[
         int, Field(ge=0, le=65_535, description="Port that the desk is served on; 0 takes any free one.")
     ] = 8090
+    cases_metrics_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_535,
+            description="Port that `cases` serves metrics and health on, at FRAUD_HTTP_HOST; 0 takes any free"
+            " one.",
+        ),
+    ] = 8091
+    desk_metrics_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_535,
+            description="Port that `desk` serves its metrics on, at FRAUD_HTTP_HOST, apart from its pages; 0"
+            " takes any free one.",
+        ),
+    ] = 8092
     label_rates: Annotated[
         dict[LabelSource, Annotated[float, Field(gt=0)]],
         NoDecode,

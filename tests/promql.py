@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stream.adapters.metrics import CATALOGUE
+from consumers.metrics import CATALOGUE as CONSUMERS
+from stream.adapters.metrics import CATALOGUE as WORKERS
 
+CATALOGUE = tuple(dict.fromkeys([*WORKERS, *CONSUMERS]))
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "prometheus" / "rules"
 

@@ -154,6 +154,11 @@ def test_the_desk_is_where_it_says_and_where_the_dashboard_leads() -> None:
     assert desk["environment"]["FRAUD_DESK_USERS"] is None
 
 
+def test_the_filler_is_asked_for_its_health_where_it_tells_of_it() -> None:
+    port = Settings.model_fields["cases_metrics_port"].default
+    assert f"127.0.0.1:{port}/health/live" in SERVICES["cases"]["healthcheck"]["test"][-1]
+
+
 def test_published_ports_are_those_that_the_services_listen_on() -> None:
     listened = {
         "kafka": set(re.findall(r":(\d+)", SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"])),
@@ -211,9 +216,14 @@ def test_there_are_no_more_scorers_than_partitions() -> None:
 def test_prometheus_finds_the_workers_by_the_names_of_their_services() -> None:
     config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
     (workers,) = (job for job in config["scrape_configs"] if job["job_name"] == "fraudstream")
-    (names,) = workers["dns_sd_configs"]
+    names, *others = workers["dns_sd_configs"]
     assert set(names["names"]) == {name for name, it in OURS.items() if it["command"][0] == "worker"}
     assert f"FRAUD_HTTP_PORT={names['port']}" in DOCKERFILE
+    for each in others:
+        [name] = each["names"]
+        assert OURS[name]["command"][0] == name
+        assert each["port"] == Settings.model_fields[f"{name}_metrics_port"].default
+    assert {each["names"][0] for each in others} == {"cases", "desk"}
     (alertmanagers,) = config["alerting"]["alertmanagers"]
     (configs,) = alertmanagers["static_configs"]
     assert configs["targets"] == ["alertmanager:9093"]

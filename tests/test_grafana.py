@@ -16,9 +16,8 @@ from consumers.desk.rendering import case_path
 from grafana.__main__ import DASHBOARDS, FOLDER
 from grafana.desk import CASE_PAGE
 from grafana.panels import CASES, WIDTH, render
-from stream.adapters.metrics import CATALOGUE
 from stream.settings import Settings
-from tests.promql import ROOT, complaints, rules, selectors
+from tests.promql import CATALOGUE, ROOT, complaints, rules, selectors
 
 SCHEMA = ROOT / "consumers" / "cases" / "schema" / "0001_cases.sql"
 PROVISIONING = ROOT / "grafana" / "provisioning"

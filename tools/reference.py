@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import click
 
+from consumers.metrics import DeskMetrics, FilingMetrics
+from stream.adapters.metrics import Metrics, bounds_in_rows, in_rows
 from stream.adapters.topics import TopicSpec, topic_specs
 from stream.cli import main
 from stream.clock import DAY_MS
@@ -41,9 +43,55 @@ Made from the code: `python -m tools.reference`.
 """
 
 
+_METRICS: Final = """# Metrics
+
+What each process exports on `/metrics`, besides Python's and the process's own (`python_*`, `process_*`).
+Made from the code: `python -m tools.reference`.
+
+Units are base units. A counter whose labels are all closed sets has every series from the start, at 0.
+
+## Workers
+
+On `FRAUD_HTTP_PORT`.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+{workers}
+
+## The case store's filler
+
+`fraudstream cases`, on `FRAUD_CASES_METRICS_PORT`.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+{filler}
+
+## The desk
+
+`fraudstream desk`, on `FRAUD_DESK_METRICS_PORT`.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+{desk}
+
+## Buckets
+
+Upper bounds, in the metric's unit; `+Inf` comes after the last.
+
+| histogram | bounds |
+|---|---|
+{bounds}
+"""
+
+
 def pages() -> dict[str, str]:
     """Return each page by its file's name."""
-    return {"settings.md": settings_page(), "commands.md": commands_page(), "topic-shapes.md": shapes_page()}
+    return {
+        "settings.md": settings_page(),
+        "commands.md": commands_page(),
+        "topic-shapes.md": shapes_page(),
+        "metrics.md": metrics_page(),
+    }
 
 
 def settings_page() -> str:
@@ -61,6 +109,17 @@ def commands_page() -> str:
     """Return what every command says of itself."""
     context = click.Context(main, info_name="fraudstream", **_WIDE, **main.context_settings)
     return _CLI + "".join(f"\n## {path}\n\n```\n{text}\n```\n" for path, text in _helps(main, context))
+
+
+def metrics_page() -> str:
+    """Return every metric of every process."""
+    every = dict.fromkeys([*Metrics.catalogue(), *FilingMetrics.catalogue(), *DeskMetrics.catalogue()])
+    return _METRICS.format(
+        workers=in_rows(Metrics.catalogue()),
+        filler=in_rows(FilingMetrics.catalogue()),
+        desk=in_rows(DeskMetrics.catalogue()),
+        bounds=bounds_in_rows(every),
+    )
 
 
 def shapes_page() -> str:

@@ -4,9 +4,12 @@ from typing import Any
 
 import click
 
+from consumers.exposition import Exposition
+from consumers.metrics import FilingMetrics
 from consumers.options import connected, group_of, until_idle_option
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
+from stream import __version__
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
@@ -24,7 +27,7 @@ def cases(init: bool, until_idle: float | None, **where: Any) -> None:
 
     FRAUD_CASE_STORE names the database, whose tables are made and brought up to date here. Nothing is lost
     or counted twice, however often this is killed; of several that run, one works and the others stand by.
-    What is older than FRAUD_CASE_DAYS is removed.
+    What is older than FRAUD_CASE_DAYS is removed. Metrics and health: FRAUD_CASES_METRICS_PORT.
     """
     require_extra()
     from consumers.cases.connection import conninfo_of  # noqa: PLC0415 - needs the extra `desk`
@@ -42,6 +45,8 @@ def cases(init: bool, until_idle: float | None, **where: Any) -> None:
         click.echo(f"cases: {steps} steps taken" if steps else "cases: the tables were up to date")
         return
     access = KafkaAccess.of(settings)
+    metrics = FilingMetrics()
+    metrics.build_info.labels(__version__, "cases").set(1)
     emitter = KafkaEmitter(access, client_id="fraudstream-cases")
     try:
         with (
@@ -58,9 +63,16 @@ def cases(init: bool, until_idle: float | None, **where: Any) -> None:
                 case_days=settings.case_days,
                 history_days=settings.pending_days,
                 tokens=settings.tokens,
+                metrics=metrics,
+            )
+            exposition = Exposition(
+                *(settings.http_host, settings.cases_metrics_port, metrics.registry),
+                lambda: [filing.trouble] if filing.trouble else [],
+                setting="FRAUD_CASES_METRICS_PORT",
             )
             try:
-                filing.run(stop, idle_seconds=until_idle)
+                with exposition:
+                    filing.run(stop, idle_seconds=until_idle)
             finally:
                 click.echo(
                     f"cases: {filing.filed} records filed, {filing.foreign} foreign ones passed over,"

@@ -4,9 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from consumers.cases.backlog import Backlog
 from consumers.cases.connection import CaseStoreAwayError
 from consumers.cases.store import Batch, CaseStore, Placed
+from consumers.cases.verdicts import outbox_of
 from consumers.decoder import Decoder
+from consumers.metrics import FilingMetrics
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
 from stream.clock import HOUR_MS, Clock
@@ -41,6 +44,8 @@ class Filing:
         How long cases, and other transactions, are kept: see :meth:`CaseStore.sweep`.
     tokens
         What identifiers are called: labels have them as their source calls them, scores as the stream does.
+    metrics
+        Where it shows how it does; None: nobody looks.
 
     Notes
     -----
@@ -62,7 +67,10 @@ class Filing:
         case_days: float,
         history_days: float,
         tokens: Tokens = NO_TOKENS,
+        metrics: FilingMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or FilingMetrics()
+        self._backlog = Backlog((scores, alerts, labels), self._metrics, clock)
         self._tokens = tokens
         self._open_store = open_store
         self._scores, self._alerts, self._labels = scores, alerts, labels
@@ -80,6 +88,8 @@ class Filing:
         self.foreign = 0
         """Records passed over: they were not what the topic holds, or PostgreSQL cannot hold them."""
         self._foreign_before = 0
+        self.trouble: str | None = None
+        """Why nothing is filed now; None while all is well, or while another process files."""
 
     def run(self, stop: Stop, *, idle_seconds: float | None = None) -> None:
         """File until told to stop, or until nothing has come for `idle_seconds`.
@@ -101,24 +111,40 @@ class Filing:
                     store.migrate()
                     self._follow(store, stop, idle_seconds)
             except CaseStoreAwayError as error:
-                _log.warning("%s; next try in %g s", error, wait_seconds)
+                self._is_away(error, wait_seconds)
             else:
                 return
             reopened = None
             while reopened is None:
+                self._backlog.look()
                 if stop.wait(wait_seconds):
                     return
                 wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
                 try:
                     reopened = self._open_store()
                 except CaseStoreAwayError as error:
-                    _log.warning("%s; next try in %g s", error, wait_seconds)
+                    self._is_away(error, wait_seconds)
             store, wait_seconds = reopened, _STANDBY_SECONDS
+
+    def _is_away(self, error: CaseStoreAwayError, wait_seconds: float) -> None:
+        _log.warning("%s; next try in %g s", error, wait_seconds)
+        self._metrics.up.set(0)
+        self._metrics.leading.set(0)
+        self.trouble = str(error)
+
+    def _is_well(self, store: CaseStore, *, leads: bool) -> None:
+        waiting = outbox_of(store.connection)
+        self._metrics.outbox.set(waiting.verdicts)
+        self._metrics.outbox_age.set(waiting.oldest_seconds)
+        self._metrics.up.set(1)
+        self._metrics.leading.set(leads)
+        self.trouble = None
 
     def _follow(self, store: CaseStore, stop: Stop, idle_seconds: float | None) -> None:
         if not self._lead(store, stop):
             return
         self._start(store)
+        self._is_well(store, leads=True)
         idle_since = self._clock()
         while not stop.asked:
             batch = self._read()
@@ -127,12 +153,15 @@ class Filing:
                 idle_since = self._clock()
             elif idle_seconds is not None and self._clock() - idle_since >= idle_seconds * 1000:
                 return
+            self._backlog.look()
             self._publish_verdicts(store)
             self._sweep(store)
 
     def _lead(self, store: CaseStore, stop: Stop) -> bool:
         said = False
         while not store.lead():
+            self._is_well(store, leads=False)
+            self._backlog.rest()
             if not said:
                 _log.info("another process fills this case store; waiting to take over")
                 said = True
@@ -160,6 +189,7 @@ class Filing:
                         "%s/%d: records %d to %d fell off the topic before they were filed",
                         *(log.topic, partition, positions[partition], position - 1),
                     )
+        self._backlog.begin(read)
 
     def _read(self) -> Batch:
         batch = Batch()
@@ -179,11 +209,16 @@ class Filing:
         return None if label is None else label_called(label, self._tokens)
 
     def _file(self, store: CaseStore, batch: Batch) -> None:
-        refused = store.file(batch)
-        self.filed += len(batch) - refused
+        with self._metrics.batch_seconds.time():
+            refused = store.file(batch)
         # What was read and not filed is read again, and must not count again.
-        self.foreign += self._foreign_read() - self._foreign_before + refused
+        foreign = self._foreign_read() - self._foreign_before
         self._foreign_before = self._foreign_read()
+        self.filed += len(batch) - refused
+        self.foreign += foreign + refused
+        for outcome, count in (("filed", len(batch) - refused), ("foreign", foreign), ("refused", refused)):
+            self._metrics.records.labels(outcome).inc(count)
+        self._backlog.filed(batch)
         try:
             self._tell_kafka(batch)
         except InfrastructureError as error:
@@ -203,11 +238,12 @@ class Filing:
         if self._clock() - self._published_ms < _PUBLISH_EVERY_MS:
             return
         try:
-            self._publish(store)
+            self._metrics.published.inc(self._publish(store))
         except CaseStoreAwayError:
             raise
         except InfrastructureError as error:
             _log.warning("verdicts are still to be published: %s", error)
+        self._is_well(store, leads=True)
         self._published_ms = self._clock()
 
     def _sweep(self, store: CaseStore) -> None:

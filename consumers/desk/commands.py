@@ -8,7 +8,9 @@ import click
 
 from consumers.cases.commands import require_extra
 from consumers.desk.users import Role, Users, new_user
+from consumers.metrics import DeskMetrics
 from consumers.options import connected
+from stream import __version__
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
@@ -34,7 +36,8 @@ def desk(first_look: bool, **where: Any) -> None:
 
     Who may come in is listed in FRAUD_DESK_USERS: `fraudstream desk-user NAME` makes an entry. The cases are
     those of FRAUD_CASE_STORE, which `fraudstream cases` fills; verdicts go to `labels`. Speaks http: for
-    others than this machine's own browsers, put a proxy in front that speaks https.
+    others than this machine's own browsers, put a proxy in front that speaks https. Metrics are on a port of
+    their own, FRAUD_DESK_METRICS_PORT.
     """
     require_extra()
     from consumers.cases.connection import conninfo_of  # noqa: PLC0415 - needs the extra `desk`
@@ -69,11 +72,14 @@ def desk(first_look: bool, **where: Any) -> None:
         if token is not None:
             click.echo(f"desk: log in with {token}", err=True)
 
+    labels = TopicNames.of(settings).labels
+    metrics = DeskMetrics()
+    metrics.build_info.labels(__version__, "desk").set(1)
     try:
         asyncio.run(
             serve(
-                lambda: desk_app(database, users, emitter, TopicNames.of(settings).labels, wall_clock),
-                *(database, settings.desk_host, settings.desk_port, say),
+                lambda: desk_app(database, users, emitter, labels, wall_clock, metrics),
+                *(database, settings, metrics, say),
             )
         )
     finally:

@@ -10,6 +10,7 @@ from consumers.desk.gates import Elsewhere, Refusal, page, require_own_form, see
 from consumers.desk.limiter import Limiter
 from consumers.desk.sessions import LASTS_MS, Session, Sessions
 from consumers.desk.users import User, Users
+from consumers.metrics import DeskMetrics
 from stream.clock import Clock
 
 COOKIE: Final = "fraud-desk"
@@ -28,9 +29,12 @@ class Entrance:
         Who there is.
     clock
         The present.
+    metrics
+        Counts logins.
     """
 
-    def __init__(self, users: Users, clock: Clock) -> None:
+    def __init__(self, users: Users, clock: Clock, metrics: DeskMetrics) -> None:
+        self._logins = metrics.logins
         self._users = users
         self._sessions = Sessions(clock)
         self._wrong = Limiter(TRIES, clock)
@@ -46,6 +50,7 @@ class Entrance:
         form = await request.post()
         to = _own_path(str(form.get("to", "")))
         user = self._user_of(request, str(form.get("token", "")).strip())
+        self._logins.labels("refused" if user is None else "in").inc()
         if user is None:
             return page("login", HTTPStatus.FORBIDDEN, session=None, here="", to=to, wrong=True)
         response = see_other(to or "/alerts")

@@ -7,6 +7,7 @@ from enum import Enum
 from consumers.cases.connection import CaseStoreAwayError
 from consumers.cases.verdicts import Verdict, publish_due, record
 from consumers.desk.database import Database
+from consumers.metrics import DeskMetrics
 from stream.clock import Clock
 from stream.errors import InfrastructureError
 from stream.ports import Emitter
@@ -38,9 +39,14 @@ class Judging:
         Where to.
     clock
         The present.
+    metrics
+        Counts them.
     """
 
-    def __init__(self, database: Database, emitter: Emitter, labels_topic: str, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, emitter: Emitter, labels_topic: str, clock: Clock, metrics: DeskMetrics
+    ) -> None:
+        self._verdicts = metrics.verdicts
         self._database = database
         self._emitter = emitter
         self._labels_topic = labels_topic
@@ -57,6 +63,11 @@ class Judging:
         CaseStoreAwayError
             It could not be written down.
         """
+        done = await self._take(verdict)
+        self._verdicts.labels("fraud" if verdict.is_fraud else "legitimate", done.value).inc()
+        return done
+
+    async def _take(self, verdict: Verdict) -> Judged:
         recorded = await self._database.ask(lambda connection: record(connection, verdict, self._clock))
         if not recorded.is_new:
             return Judged.UNCHANGED

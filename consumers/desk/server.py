@@ -13,13 +13,17 @@ from consumers.desk.entrance import Entrance
 from consumers.desk.gates import as_json, gate
 from consumers.desk.judging import Judging
 from consumers.desk.limiter import Limiter
+from consumers.desk.meter import metered, pulse
 from consumers.desk.programs import Programs
 from consumers.desk.rendering import STYLE
 from consumers.desk.users import Users
 from consumers.desk.views import Views
+from consumers.metrics import DeskMetrics
+from stream.adapters.http import start_http
 from stream.clock import Clock
 from stream.errors import SettingsError
 from stream.ports import Emitter
+from stream.settings import Settings
 
 VERDICTS_A_MINUTE: Final = 60
 _LARGEST_FORM: Final = 64 * 1024
@@ -27,7 +31,12 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 def desk_app(
-    database: Database, users: Users, emitter: Emitter, labels_topic: str, clock: Clock
+    database: Database,
+    users: Users,
+    emitter: Emitter,
+    labels_topic: str,
+    clock: Clock,
+    metrics: DeskMetrics | None = None,
 ) -> web.Application:
     """Return the desk as an application.
 
@@ -41,9 +50,12 @@ def desk_app(
         Where verdicts go.
     clock
         The present.
+    metrics
+        Where it shows how it does; None: nobody looks.
     """
-    entrance = Entrance(users, clock)
-    judging = Judging(database, emitter, labels_topic, clock)
+    metrics = metrics or DeskMetrics()
+    entrance = Entrance(users, clock, metrics)
+    judging = Judging(database, emitter, labels_topic, clock, metrics)
     limiter = Limiter(VERDICTS_A_MINUTE, clock)
     views = Views(entrance, database, judging, limiter)
     programs = Programs(entrance, database, judging, limiter)
@@ -52,32 +64,39 @@ def desk_app(
         await database.ask(lambda connection: connection.execute("SELECT"))
         return as_json({"ready": True})
 
-    app = web.Application(middlewares=[gate(entrance.who)], client_max_size=_LARGEST_FORM)
-    app.add_routes(
-        [
-            web.get("/", views.home),
-            web.get("/login", entrance.show),
-            web.post("/login", entrance.log_in),
-            web.post("/logout", entrance.log_out),
-            web.get("/alerts", views.open_alerts),
-            web.get("/alerts/judged", views.judged_alerts),
-            web.get("/case", views.case),
-            web.post("/case", views.judge),
-            web.get("/api/alerts", programs.alerts),
-            web.get("/api/case", programs.case),
-            web.post("/api/verdicts", programs.judge),
-            web.get("/style.css", _style),
-            web.get("/health/live", _live),
-            web.get("/health/ready", ready),
-        ]
+    routes = [
+        ("home", web.get("/", views.home)),
+        ("login", web.get("/login", entrance.show)),
+        ("login", web.post("/login", entrance.log_in)),
+        ("logout", web.post("/logout", entrance.log_out)),
+        ("alerts", web.get("/alerts", views.open_alerts)),
+        ("judged", web.get("/alerts/judged", views.judged_alerts)),
+        ("case", web.get("/case", views.case)),
+        ("judge", web.post("/case", views.judge)),
+        ("api_alerts", web.get("/api/alerts", programs.alerts)),
+        ("api_case", web.get("/api/case", programs.case)),
+        ("api_verdicts", web.post("/api/verdicts", programs.judge)),
+        ("style", web.get("/style.css", _style)),
+        ("health", web.get("/health/live", _live)),
+        ("health", web.get("/health/ready", ready)),
+    ]
+    pages = {route.handler: name for name, route in routes}
+    app = web.Application(
+        middlewares=[metered(metrics, pages), gate(entrance.who)], client_max_size=_LARGEST_FORM
     )
+    app.add_routes(route for _, route in routes)
+    app.cleanup_ctx.append(pulse(database, metrics))
     return app
 
 
 async def serve(
-    app: Callable[[], web.Application], database: Database, host: str, port: int, said: Callable[[int], None]
+    app: Callable[[], web.Application],
+    database: Database,
+    settings: Settings,
+    metrics: DeskMetrics,
+    said: Callable[[int], None],
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+    """Serve until SIGTERM or Ctrl-C: pages on one port, metrics on another.
 
     Parameters
     ----------
@@ -85,10 +104,12 @@ async def serve(
         Makes the application, within the event loop.
     database
         Opened here, and closed at the end.
-    host, port
+    settings
         Where to listen; port 0 takes any free one.
+    metrics
+        What is shown on the second.
     said
-        Told which port it is, once it listens.
+        Told which port the pages are on, once it listens.
 
     Raises
     ------
@@ -102,9 +123,14 @@ async def serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await database.open()
+        watched = await start_http(
+            *(settings.http_host, settings.desk_metrics_port, metrics.registry, _well, _well),
+            setting="FRAUD_DESK_METRICS_PORT",
+        )
         runner = web.AppRunner(app(), access_log=None, shutdown_timeout=_CLOSE_SECONDS)
         await runner.setup()
         try:
+            host, port = settings.desk_host, settings.desk_port
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
@@ -113,6 +139,7 @@ async def serve(
             await stop.wait()
         finally:
             await runner.cleanup()
+            await watched.close()
     finally:
         await database.close()
 
@@ -125,6 +152,11 @@ async def _style(_request: web.Request) -> web.StreamResponse:
 
 async def _live(_request: web.Request) -> web.StreamResponse:
     return as_json({"live": True})
+
+
+def _well() -> list[str]:
+    """Say that nothing is wrong: the pages' own /health/ready asks the case store."""
+    return []
 
 
 def _refusal(host: str, port: int, error: OSError) -> str:

@@ -54,7 +54,13 @@ class Server:
 
 
 async def start_http(
-    host: str, port: int, registry: CollectorRegistry, ready: Reasons, live: Reasons
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    ready: Reasons,
+    live: Reasons,
+    *,
+    setting: str = "FRAUD_HTTP_PORT",
 ) -> Server:
     """Serve metrics and health in the running event loop.
 
@@ -66,6 +72,8 @@ async def start_http(
         What `/metrics` shows.
     ready, live
         Asked on every request of `/health/ready` and `/health/live`; must not block.
+    setting
+        The variable that says which port it is, for the error's sentence.
 
     Raises
     ------
@@ -84,7 +92,7 @@ async def start_http(
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         await runner.cleanup()
-        raise SettingsError(_refusal(host, port, error)) from error
+        raise SettingsError(_refusal(host, port, setting, error)) from error
     return Server(runner)
 
 
@@ -116,13 +124,13 @@ def _health(name: str, reasons: Reasons) -> _Handler:
     return answer
 
 
-def _refusal(host: str, port: int, error: OSError) -> str:
+def _refusal(host: str, port: int, setting: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"FRAUD_HTTP_PORT={port}: another process listens on {host}:{port}; choose another port, or 0 for"
+            f"{setting}={port}: another process listens on {host}:{port}; choose another port, or 0 for"
             " any free one"
         )
     if error.errno == errno.EACCES:
-        return f"FRAUD_HTTP_PORT={port}: not allowed to listen on it; choose one above 1023"
+        return f"{setting}={port}: not allowed to listen on it; choose one above 1023"
     why = error.strerror or error
     return f"FRAUD_HTTP_HOST={host}: cannot listen there ({why}); name an address of this machine"

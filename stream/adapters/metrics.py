@@ -1,11 +1,10 @@
 """The catalogue of metrics: every series that a worker exports, declared once.
 
-``docs/metrics.md`` is rendered from it (``python -m stream.adapters.metrics > docs/metrics.md``); alert rules
+``docs/metrics.md`` is rendered from it, and from the consumers' own, by ``tools/reference.py``; alert rules
 and dashboards may name nothing else, which tests hold them to. Labels are bounded: never a customer, card,
 terminal or transaction.
 """
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
@@ -142,13 +141,48 @@ class Entry(Generic[M]):
         return (self.name,)
 
 
-class Metrics:
-    """Every metric of a worker, by attribute.
+class Exported:
+    """The metrics of one kind of process: those that its class declares, by attribute.
 
     Parameters
     ----------
     registry
         Where they are registered, with the process's and Python's own; None: in a new registry.
+    """
+
+    build_info = Entry(
+        Gauge,
+        "fraud_build_info",
+        "Always 1; the labels tell.",
+        {"version": None, "role": (*_ROLES, "all", "cases", "desk")},
+    )
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        # They double the number of series, and no query of ours needs a counter's time of birth.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot to annotate it
+        for entry in self.catalogue():
+            vars(self)[entry.attribute] = entry.make(self.registry)
+        if self.registry is not REGISTRY:  # which has them from prometheus-client itself
+            ProcessCollector(registry=self.registry)
+            PlatformCollector(registry=self.registry)
+            GCCollector(registry=self.registry)
+
+    @classmethod
+    def catalogue(cls) -> tuple[Entry[Any], ...]:
+        """Return what the class declares, in that order, what it has from others after its own."""
+        return tuple(
+            entry for part in cls.__mro__ for entry in vars(part).values() if isinstance(entry, Entry)
+        )
+
+
+class Metrics(Exported):
+    """Every metric of a worker, by attribute.
+
+    Parameters
+    ----------
+    registry
+        As in :class:`Exported`.
 
     Examples
     --------
@@ -448,24 +482,13 @@ class Metrics:
         " clock.",
         {"role": _ROLES},
     )
-    build_info = Entry(
-        Gauge, "fraud_build_info", "Always 1; the labels tell.", {"version": None, "role": (*_ROLES, "all")}
-    )
     ready = Entry(Gauge, "fraud_ready", "1 while /health/ready says so, else 0.")
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = CollectorRegistry() if registry is None else registry
-        # They double the number of series, and no query of ours needs a counter's time of birth.
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library forgot to annotate it
-        for entry in CATALOGUE:
-            vars(self)[entry.attribute] = entry.make(self.registry)
+        super().__init__(registry)
         # That nothing waits is known from the start, and must be told from not knowing.
         for service in _SERVICES:
             self.waiting.labels(service).set(0)
-        if self.registry is not REGISTRY:  # which has them from prometheus-client itself
-            ProcessCollector(registry=self.registry)
-            PlatformCollector(registry=self.registry)
-            GCCollector(registry=self.registry)
 
     def show_budget(self, partition: int, budget: float, last_day: int, threshold: float) -> None:
         """Set what a partition may alert, did, and will."""
@@ -487,10 +510,8 @@ class Metrics:
                 vars(self)[entry.attribute].remove(version)
 
 
-CATALOGUE: Final[tuple[Entry[Any], ...]] = tuple(
-    entry for entry in vars(Metrics).values() if isinstance(entry, Entry)
-)
-"""Every metric, in the order of their declaration."""
+CATALOGUE: Final = Metrics.catalogue()
+"""Every metric of a worker, in the order of their declaration."""
 
 _MODEL_ENTRIES: Final = tuple(entry for entry in CATALOGUE if tuple(entry.labels) == ("model",))
 
@@ -534,48 +555,26 @@ def observe_many(histogram: Histogram, values: Iterable[float] | NDArray[np.floa
     total.inc(float(observed.sum()))
 
 
-def catalogue_page() -> str:
-    """Return the catalogue as the Markdown of ``docs/metrics.md``."""
-    rows = [
+def in_rows(entries: Iterable[Entry[Any]]) -> str:
+    """Return metrics as the rows of a table in Markdown: name, type, labels, meaning."""
+    return "\n".join(
         f"| `{entry.name}` | {entry.kind.__name__.lower()}"
         f" | {'<br>'.join(_label(name, known) for name, known in entry.labels.items())}"
         f" | {entry.description} |"
-        for entry in CATALOGUE
-    ]
-    bounds = [
+        for entry in entries
+    )
+
+
+def bounds_in_rows(entries: Iterable[Entry[Any]]) -> str:
+    """Return the bounds of the histograms among them as such rows: name, bounds."""
+    return "\n".join(
         f"| `{entry.name}` | {' '.join(f'{bound:.10g}' for bound in entry.buckets)} |"
-        for entry in CATALOGUE
+        for entry in entries
         if entry.buckets
-    ]
-    return _PAGE.format(rows="\n".join(rows), bounds="\n".join(bounds))
-
-
-_PAGE: Final = """# Metrics
-
-What every worker exports on `/metrics`, besides Python's and the process's own (`python_*`, `process_*`).
-Made from the catalogue: `python -m stream.adapters.metrics > docs/metrics.md`.
-
-Units are base units. A counter whose labels are all closed sets has every series from the start, at 0.
-
-| metric | type | labels | meaning |
-|---|---|---|---|
-{rows}
-
-## Buckets
-
-Upper bounds, in the metric's unit; `+Inf` comes after the last.
-
-| histogram | bounds |
-|---|---|
-{bounds}
-"""
+    )
 
 
 def _label(name: str, known: tuple[str, ...] | None) -> str:
     if known is None:
         return f"`{name}`"
     return f"`{name}`: {', '.join(known)}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(catalogue_page())

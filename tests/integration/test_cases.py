@@ -15,6 +15,7 @@ from consumers.cases.connection import CaseStoreAwayError, conninfo_of
 from consumers.cases.filing import Filing
 from consumers.cases.migrations import migrations, require_schema
 from consumers.cases.store import CaseStore, Swept
+from consumers.metrics import FilingMetrics
 from consumers.stopping import Stop
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
@@ -337,6 +338,8 @@ class Topic:
     def ends(self) -> dict[int, int]:
         return {0: len(self._records)}
 
+    known_ends = ends
+
     def start(self, positions: dict[int, int]) -> None:
         self.positions = dict(positions)
 
@@ -367,6 +370,44 @@ def test_a_broker_that_takes_no_offsets_does_not_stop_the_filing(
     assert filing.filed == 5
     assert rows(case_store, COUNT) == [(5,)]
     assert "no offsets today" in caplog.text
+
+
+def test_a_filler_counts_what_it_files_what_it_passes_over_and_what_waits(case_store: str) -> None:
+    metrics = FilingMetrics()
+    number = metrics.registry.get_sample_value
+    topics = (
+        Topic("scores", make_score("a NUL: \0")),
+        Topic("alerts", *(make_alert(f"t{n}") for n in range(5))),
+        Topic("labels", make_score("no label")),
+    )
+    waits: list[float | None] = []
+
+    def publish(_store: CaseStore) -> int:
+        waits.append(number("fraud_cases_lag_records", {"topic": "alerts"}))
+        return 3
+
+    filing = Filing(
+        lambda: CaseStore(case_store),
+        *topics,  # type: ignore[arg-type]
+        publish=publish,
+        clock=ManualClock(NOW_MS),
+        case_days=90,
+        history_days=90,
+        metrics=metrics,
+    )
+    filing.run(Stop(), idle_seconds=0)
+    outcomes = {
+        outcome: number("fraud_cases_records_total", {"outcome": outcome})
+        for outcome in ("filed", "foreign", "refused")
+    }
+    assert outcomes == {"filed": 5, "foreign": 1, "refused": 1}
+    assert number("fraud_cases_alert_seconds_count") == 5
+    # The topic gives two at a time, and verdicts are published between batches, the first time at once.
+    assert waits == [3]
+    assert number("fraud_cases_lag_records", {"topic": "alerts"}) == 0
+    assert number("fraud_cases_behind_seconds", {"topic": "alerts"}) == 0
+    assert number("fraud_cases_verdicts_published_total") == 3
+    assert (number("fraud_case_store_up"), number("fraud_cases_leading")) == (1, 1)
 
 
 def test_a_label_is_called_as_the_stream_calls_its_transaction(case_store: str) -> None:

@@ -148,12 +148,17 @@ def test_our_services_run_as_they_are_written_down(stack: Stack) -> None:
         done = stack.ours(name)
         assert done.wait(60) == 0, done.tail()
     # A container has an address of its own; here, each needs a port of its own.
-    ports = {name: free_port() for name in ("scorer", "learner", "fitter", "desk")}
+    ports = {name: free_port() for name in ("scorer", "learner", "fitter", "desk", "cases")}
     running = {
-        name: stack.ours(name, FRAUD_HTTP_PORT=str(port), FRAUD_DESK_PORT=str(port))
+        name: stack.ours(
+            name,
+            FRAUD_HTTP_PORT=str(port),
+            FRAUD_DESK_PORT=str(port),
+            FRAUD_CASES_METRICS_PORT=str(port),
+            FRAUD_DESK_METRICS_PORT="0",
+        )
         for name, port in ports.items()
     }
-    running["cases"] = stack.ours("cases")
     for name, port in ports.items():
         url = f"http://127.0.0.1:{port}/health/ready"
         running[name].await_ready(lambda url=url: answers(url))  # type: ignore[misc]

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
+from prometheus_client import generate_latest
 
 from consumers.cases.store import CaseStore
 from consumers.desk.database import Database
@@ -18,6 +19,7 @@ from consumers.desk.entrance import COOKIE, TRIES
 from consumers.desk.server import desk_app
 from consumers.desk.sessions import IDLE_MS, LASTS_MS
 from consumers.desk.users import Users, new_user
+from consumers.metrics import DeskMetrics
 from stream.cli import main
 from stream.clock import DAY_MS, MINUTE_MS, ManualClock
 from stream.errors import InfrastructureError
@@ -87,6 +89,7 @@ class Desk:
         self.dsn = dsn
         self.broker = Broker()
         self.clock = ManualClock(T0 + DAY_MS)
+        self.metrics = DeskMetrics()
         reasons = (
             Reason(feature="a", value=1.0, contribution=3.0, text="12 transactions in 24 h, usually 2"),
             Reason(feature="b", value=1.0, contribution=1.0, text="amount 900.00, usually 45.00"),
@@ -111,7 +114,7 @@ class Desk:
             try:
                 await database.open()
                 users = Users(f"{_ANA_ENTRY},{_VIC_ENTRY}")
-                app = desk_app(database, users, self.broker, "labels", self.clock)
+                app = desk_app(database, users, self.broker, "labels", self.clock, self.metrics)
                 async with TestServer(app) as server:
                     jar = CookieJar(unsafe=True, treat_as_secure_origin=[server.make_url("/")])
                     async with TestClient(server, cookie_jar=jar) as client:
@@ -470,3 +473,32 @@ def test_while_the_case_store_is_away_pages_say_so_and_come_back(
         await until(visitor, "/alerts", 200)
 
     desk.visit(scenario)
+
+
+def test_what_is_asked_and_said_is_counted_by_page_and_never_by_name(desk: Desk) -> None:
+    async def scenario(visitor: Visitor) -> None:
+        await visitor.log_in("guess")
+        await visitor.log_in(ANA)
+        await visitor.get("/case?transaction=t1")
+        await visitor.get("/case?transaction=unheard-of")
+        await visitor.get("/t1/elsewhere")
+        await visitor.judge("t1", "fraud")
+        desk.broker.is_away = True
+        await visitor.judge("t2", "legitimate")
+
+    desk.visit(scenario)
+    number = desk.metrics.registry.get_sample_value
+
+    def asked(route: str, code: str) -> float | None:
+        return number("fraud_desk_requests_total", {"route": route, "code": code})
+
+    assert (number("fraud_desk_logins_total", {"outcome": "refused"}), asked("login", "4xx")) == (1, 1)
+    assert (number("fraud_desk_logins_total", {"outcome": "in"}), asked("login", "3xx")) == (1, 1)
+    # A verdict leads back to its case.
+    assert (asked("case", "2xx"), asked("case", "4xx"), asked("none", "4xx")) == (3, 1, 1)
+    assert (asked("judge", "3xx"), number("fraud_desk_request_seconds_count", {"route": "judge"})) == (2, 2)
+    assert number("fraud_desk_verdicts_total", {"judged": "fraud", "outcome": "published"}) == 1
+    assert number("fraud_desk_verdicts_total", {"judged": "legitimate", "outcome": "waits"}) == 1
+    assert number("fraud_case_store_up") == 1
+    text = generate_latest(desk.metrics.registry).decode()
+    assert not {"t1", "t2", "ana", "guess"} & set(re.findall(r"[\w-]+", text))

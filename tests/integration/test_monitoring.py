@@ -1,12 +1,14 @@
 """Monitoring is true: on a running pipeline every panel shows something, and an alert reaches whom it should.
 
-Apache Kafka, Redis, PostgreSQL, a scorer, a learner, a fitter, a filler of the case store, Prometheus with
-our rules, Alertmanager with our routes.
+Apache Kafka, Redis, PostgreSQL, a scorer, a learner, a fitter, a filler of the case store, a desk, Prometheus
+with our rules, Alertmanager with our routes.
 """
 
+import json
 import os
 import re
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -17,19 +19,19 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from consumers.desk.users import new_user
 from grafana.__main__ import DASHBOARDS
 from grafana.queries import DEAD_LETTERS
-from stream.adapters.metrics import CATALOGUE
 from stream.adapters.topics import create_topics
 from stream.clock import DAY_MS, MINUTE_MS
 from stream.ports import Outgoing
 from stream.settings import Settings
-from tests.promql import recorded, rules, selectors
+from tests.promql import CATALOGUE, recorded, rules, selectors
 from tests.services.alertmanager_server import AlertmanagerServer, Webhook
 from tests.services.kafka_server import KafkaServer
 from tests.services.pipeline import Pipeline
 from tests.services.postgres_server import PostgresServer, rows
-from tests.services.process import Process
+from tests.services.process import Process, free_port
 from tests.services.prometheus_server import PrometheusServer
 from tests.services.redis_server import RedisServer
 from tests.services.traffic import labels, transactions
@@ -129,6 +131,50 @@ class Deployment:
         return bool(np.isfinite(numbers).any())
 
 
+class Desk:
+    """A desk, and an analyst who looks at it as a program does.
+
+    Parameters
+    ----------
+    settings
+        What it is started with.
+    token
+        The analyst's.
+    log
+        Takes what it says.
+    """
+
+    def __init__(self, settings: Settings, token: str, log: Path) -> None:
+        self._url = f"http://127.0.0.1:{settings.desk_port}"
+        self._token = token
+        self.process = Process(
+            [str(Path(sys.executable).with_name("fraudstream")), "desk"],
+            log,
+            os.environ | environment_of(settings),
+        )
+        self.process.await_ready(lambda: self._asks("/health/ready"))
+
+    def visit(self, case_store: str) -> None:
+        """Look at the alerts and at one of them, and judge it."""
+        [(name,)] = eventually(
+            lambda: rows(case_store, "SELECT transaction_id FROM open_alerts LIMIT 1"), 120, "an open alert"
+        )
+        assert self._asks("/login")
+        assert self._asks("/api/alerts")
+        assert self._asks(f"/api/case?transaction={name}")
+        verdict = {"transaction_id": name, "is_fraud": True, "why": "called"}
+        assert self._asks("/api/verdicts", json.dumps(verdict).encode())
+
+    def _asks(self, path: str, body: bytes | None = None) -> bool:
+        whose = {"Authorization": f"Bearer {self._token}"}
+        request = urllib.request.Request(self._url + path, body, whose)  # noqa: S310 - http
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - http
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+
 def filled(expr: str) -> str:
     for variable, value in VARIABLES.items():
         expr = expr.replace(variable, value)
@@ -152,6 +198,7 @@ def deployment(
         redis = RedisServer(folder("redis"))
         stack.callback(lambda: redis.process.kill())  # noqa: PLW0108 - by then it may be another process
         name = uuid4().hex[:12]
+        token, entry = new_user("ana", "analyst")
         settings = Settings(
             broker=_shared_kafka().bootstrap,
             redis=redis.url,
@@ -166,6 +213,10 @@ def deployment(
             # Of a partition's first day: many.
             alert_threshold=0.02,
             case_store=_shared_postgres().new_database(),
+            cases_metrics_port=free_port(),
+            desk_port=free_port(),
+            desk_metrics_port=free_port(),
+            desk_users=entry,
         )
         assert settings.case_store is not None
         create_topics(settings)
@@ -188,11 +239,16 @@ def deployment(
         for worker in workers:
             worker.await_ready(worker.is_ready)
         addresses = [worker.url.removeprefix("http://") for worker in workers]
+        addresses += [
+            f"127.0.0.1:{port}" for port in (settings.cases_metrics_port, settings.desk_metrics_port)
+        ]
         prometheus = PrometheusServer(folder("prometheus"), addresses, alertmanager.address)
         stack.callback(prometheus.stop)
         pipeline = stack.enter_context(Pipeline(settings))
         case_store = settings.case_store.get_secret_value()
         eventually(lambda: rows(case_store, "SELECT to_regclass('cases')") != [(None,)], describe=filler.tail)
+        desk = Desk(settings, token, logs / "desk.log")
+        stack.callback(desk.process.terminate)
         deployed = Deployment(pipeline, redis, prometheus, webhook, case_store)
 
         def watched() -> bool:
@@ -202,9 +258,11 @@ def deployment(
         eventually(watched, 120, lambda: f"a number of each of {sorted(recorded())}", every=1)
         # What shows only by its change wants two more looks.
         deployed.go_on()
+        desk.visit(case_store)
         # The first day is where features are binned, the third is compared with the second. Some alerts of
         # these days are still open.
         deployed.live_through(days=3)
+        desk.visit(case_store)
         seen = prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0]
         eventually(lambda: prometheus.numbers("min(count_over_time(fraud_ready[5m]))")[0] >= seen + 2)
         yield deployed
@@ -212,7 +270,7 @@ def deployment(
 
 def test_every_worker_is_scraped_without_complaint(deployment: Deployment) -> None:
     targets = deployment.prometheus.ask("targets")["activeTargets"]
-    assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 3
+    assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 5
     assert {target["labels"]["job"] for target in targets} == {"fraudstream"}
 
 

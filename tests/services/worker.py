@@ -103,9 +103,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
     Examples
     --------
     >>> environment_of(Settings(partitions=2, challengers=("forest",)))
-    {'FRAUD_PARTITIONS': '2', 'FRAUD_CHALLENGERS': '["forest"]'}
+    {'FRAUD_CASES_METRICS_PORT': '0', 'FRAUD_DESK_METRICS_PORT': '0', 'FRAUD_PARTITIONS': '2',
+    'FRAUD_CHALLENGERS': '["forest"]'}
     """
-    return {
+    # Tests run beside each other: only who wants to look at a port has one of its own.
+    ports = {f"FRAUD_{command}_METRICS_PORT": "0" for command in ("CASES", "DESK")}
+    return ports | {
         f"FRAUD_{name.upper()}": _text(getattr(settings, name))
         for name in Settings.model_fields
         if name in settings.model_fields_set and getattr(settings, name) is not None
