@@ -169,6 +169,37 @@ MODEL: Final[Json] = dashboard(
             timeseries("Labels learnt", "A second, by model.", q.LEARNED, unit="reqps"),
         ),
         row(
+            "Labels by their days",
+            8,
+            timeseries(
+                "Labels in a day",
+                "The last whole day of label time, by source; for how many days in succession none came.",
+                q.LABEL_COUNTS,
+                q.LABEL_SILENCE,
+                alerts=["FraudLabelsStopped"],
+            ),
+            timeseries(
+                "Verification latency in a week",
+                "Median and 95th percentile of the labels of the week that ended with that day.",
+                q.LABEL_DELAYS,
+                unit="s",
+            ),
+            timeseries(
+                "What labels say in a week",
+                "Shares of that week's labels: frauds; those that contradict an earlier label; those that"
+                " found no transaction.",
+                q.LABEL_SHARES,
+                unit="percentunit",
+            ),
+            timeseries(
+                "Signals of labels",
+                "Figures that have left the band of the four weeks before; each is on model-events with its"
+                " evidence.",
+                q.LABEL_SIGNS,
+                bars=True,
+            ),
+        ),
+        row(
             "Batch challenger",
             5,
             stat("Age of the last fit", "In label time: of the model offered last.", q.FIT_AGE, unit="s"),

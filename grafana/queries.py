@@ -44,6 +44,11 @@ def by_model(metric: str) -> str:
     return f"max by (model) ({metric}{{{MODELS}}})"
 
 
+def of_labels(signals: str) -> str:
+    """Return daily figures of how labels arrive; `signals` is a regular expression."""
+    return f'max by (signal, source) (fraud_label_signal{{{ALL}, signal=~"{signals}"}})'
+
+
 def by_week(metric: str) -> Query:
     """Return the mean of a week of a figure of each model."""
     return Query(f"avg_over_time(job_model:{metric}:max{{{MODELS}}}[7d])", "{{model}}")
@@ -207,6 +212,14 @@ GATE: Final = Query(
 # Labels.
 LABELS: Final = Query(total("fraud_labels_total", by="outcome", of=ALL), "{{outcome}}")
 LABEL_DELAY: Final = quantiles("fraud_label_delay_seconds", 0.1, 0.5, 0.9, of=ALL)
+LABEL_COUNTS: Final = Query(of_labels("labels"), "{{source}}")
+LABEL_SILENCE: Final = Query(of_labels("silent_days"), "{{source}}: days without any")
+LABEL_SHARES: Final = Query(of_labels(".*_share"), "{{source}}: {{signal}}")
+LABEL_SIGNS: Final = Query(
+    f"sum by (signal, source) (increase(fraud_label_signals_total{{{ALL}}}[{RATE}])) > 0",
+    "signal: {{signal}} of {{source}}",
+)
+LABEL_DELAYS: Final = Query(of_labels("delay_.*"), "{{source}}: {{signal}}")
 
 # The batch challenger.
 FITS: Final = Query(f"sum(increase(fraud_fits_total{{{ALL}}}[{RATE}]))", "fitted")

@@ -25,6 +25,7 @@ from prometheus_client import (
 )
 
 from stream.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from stream.drift import arrival
 from stream.drift.population import SIGNALS
 from stream.features.catalogue import FEATURE_NAMES
 from stream.records import DeadLetterReason
@@ -417,6 +418,20 @@ class Metrics(Exported):
         "fraud_feature_shift",
         "Population stability index of a feature on that day.",
         {"feature": FEATURE_NAMES},
+    )
+    label_signal = Entry(
+        Gauge,
+        "fraud_label_signal",
+        "How labels arrived on the last whole day of label time: how many; the days in succession that had"
+        " none; and of the week that ended with it, verification latency in seconds, median and 95th"
+        " percentile, and the shares that are frauds, contradicted an earlier label, found no transaction.",
+        {"signal": arrival.SIGNALS, "source": arrival.SOURCES},
+    )
+    label_signals_fired = Entry(
+        Counter,
+        "fraud_label_signals_total",
+        "Times that such a figure has left its band.",
+        {"signal": arrival.SIGNALS, "source": arrival.SOURCES},
     )
     swaps = Entry(Counter, "fraud_swaps_total", "Times that a challenger became the champion.")
     rollbacks = Entry(

@@ -114,7 +114,8 @@ class Outcome(NamedTuple):
     verdicts: dict[str, Verdicts]
     joined: int
     duplicates: int
-    corrections: int
+    corrections: list[int]
+    """Offsets of labels that contradicted earlier ones."""
     events: list[ModelEvent]
     contested: list[int]
     """Offsets of labels that came after too many that contradict each other: nothing was made of them."""
@@ -222,8 +223,8 @@ class Learner:
         A label whose own offset is among the stored verdicts was applied to the risk records before a
         restart: it is learnt, since the models come from an older checkpoint, and not counted again.
         """
-        outcome = Outcome([], {}, 0, 0, 0, [], [])
-        duplicates = corrections = 0
+        outcome = Outcome([], {}, 0, 0, [], [], [])
+        duplicates = 0
         for label, offset, pending, stored, learnt in batch:
             # What an earlier label of this very batch said is not in the store yet.
             verdicts = outcome.verdicts.get(label.transaction_id, stored)
@@ -245,7 +246,7 @@ class Learner:
                 continue
             drift = None
             if earlier:
-                corrections += 1
+                outcome.corrections.append(offset)
                 self._correct(label)
             else:
                 drift = self._judge(label, pending, offset, views)
@@ -258,9 +259,7 @@ class Learner:
             if publishing and self.unpublished >= self.policy.snapshot_labels:
                 self.publish()
         self._teach()
-        return outcome._replace(
-            joined=len(batch) - len(outcome.contested), duplicates=duplicates, corrections=corrections
-        )
+        return outcome._replace(joined=len(batch) - len(outcome.contested), duplicates=duplicates)
 
     def admit(self, offer: Offer, now_ms: int) -> list[ModelEvent]:
         """Take a model in that was fitted elsewhere; it is scored from the next snapshot on.

@@ -1,16 +1,18 @@
-"""Signs: what a scored batch shows of the population, and events of what has fired."""
+"""Signs: what scored batches show of the population, labels of their arrival; events of what has fired."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clock import DAY_MS
+from stream.clock import DAY_MS, SECOND_MS
+from stream.drift.arrival import Arrival, ArrivalSign
 from stream.drift.population import Glance, Sign
 from stream.features.catalogue import FEATURE_NAMES
+from stream.pipeline.learning import Joined
 from stream.pipeline.pending import PendingBatch
-from stream.records import ModelEvent, Transaction
+from stream.records import Label, ModelEvent, Transaction
 
 _NEW_TERMINAL: Final = FEATURE_NAMES.index("new_terminal")
 _PAST: Final = FEATURE_NAMES.index("customer_count_30d")
@@ -65,3 +67,53 @@ def event_of(sign: Sign, champion: str, now_ms: int) -> ModelEvent:
         event_time=(sign.day + 1) * DAY_MS,
         recorded_at=now_ms,
     )
+
+
+def arrivals_of(
+    joined: Iterable[Joined], corrections: Collection[int], given_up: Iterable[Label]
+) -> Iterator[Arrival]:
+    """Yield labels as the watch on their arrival sees them.
+
+    Parameters
+    ----------
+    joined
+        Those that found their transactions.
+    corrections
+        The offsets of those that contradicted earlier ones.
+    given_up
+        Those that found none.
+    """
+    for label in given_up:
+        yield Arrival(label.source, label.label_time, None, label.is_fraud, corrected=False)
+    corrected = frozenset(corrections)
+    for one in joined:
+        label = one.label
+        delay = label.label_time - one.pending.event_time
+        yield Arrival(label.source, label.label_time, delay, label.is_fraud, one.offset in corrected)
+
+
+def event_of_arrival(sign: ArrivalSign, champion: str, label_offset: int, now_ms: int) -> ModelEvent:
+    """Say on ``model-events`` that a signal of the labels' arrival has fired."""
+    value, usual, allowed = sign.departure
+    shown = [_in_words(sign, figure) for figure in (value, usual)]
+    return ModelEvent(
+        kind="signal",
+        model_version=champion,
+        detail=f"labels of {sign.source}: {sign.signal} {shown[0]}, where {shown[1]} was usual",
+        evidence={
+            "signal": sign.signal,
+            "source": sign.source,
+            "value": value,
+            "usual": usual,
+            "allowed": allowed,
+        },
+        label_offset=label_offset,
+        event_time=(sign.day + 1) * DAY_MS,
+        recorded_at=now_ms,
+    )
+
+
+def _in_words(sign: ArrivalSign, figure: float) -> str:
+    if sign.signal.startswith("delay_"):
+        return f"{figure * SECOND_MS / DAY_MS:.3g} days"
+    return f"{figure:.3g}"

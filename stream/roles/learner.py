@@ -11,6 +11,7 @@ import river
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
+from stream.drift.arrival import Arrivals
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.pipeline.label_sources import SUSPECT_SCORE, LabelSources, is_learnt
@@ -27,6 +28,7 @@ from stream.pipeline.learning import (
 )
 from stream.pipeline.pending import Pending
 from stream.pipeline.risk_book import RiskBook
+from stream.pipeline.signs import arrivals_of, event_of_arrival
 from stream.ports import Emitter, InputLog, LearnerStore, Outgoing, RiskKey, Token
 from stream.records import (
     DeadLetter,
@@ -155,6 +157,7 @@ class _State:
     offer: int = 0
     """Revision of the last offer that was admitted or refused."""
     sources: LabelSources = field(default_factory=LabelSources)
+    arrivals: Arrivals = field(default_factory=Arrivals)
     order: int = 0
     """Number of the last order that was carried out or refused."""
     ordered_at: int = 0
@@ -214,6 +217,11 @@ class LearnerRole:
     def learner(self) -> Learner:
         """The models and their evaluation."""
         return self._state.learner
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """How labels arrive."""
+        return self._state.arrivals
 
     @property
     def offset(self) -> int:
@@ -320,10 +328,14 @@ class LearnerRole:
             for label, where in zip(decoded.records, decoded.places, strict=True)
             if where.offset in excess and where.offset >= self.resumption.answered
         ]
-        letters += given_up
+        letters += [letter for _, letter in given_up]
         contested = set(outcome.contested)
         letters += [_contested(place, now) for place in places if place.offset in contested]
+        arrived_lately = arrivals_of(joined, outcome.corrections, (label for label, _ in given_up))
+        signs = self._state.arrivals.observe(arrived_lately)
+        champion, last = self.learner.field.champion, self._state.offset
         suspicions = self._suspicions(joined, now)
+        suspicions += [event_of_arrival(sign, champion, last, now) for sign in signs]
         events = [*admitted, *obeyed, *outcome.events, *suspicions]
         self._emit(events, letters)
         emitted = time.perf_counter()
@@ -332,7 +344,7 @@ class LearnerRole:
             joined=[(one.label, one.pending) for one in joined if one.offset not in contested],
             frauds=_new_frauds(one for one in joined if one.offset not in contested),
             duplicates=outcome.duplicates,
-            corrections=outcome.corrections,
+            corrections=len(outcome.corrections),
             newly_parked=sum(one.place.offset >= first_new for one in parked),
             parked=len(parked),
             unmatched=len(given_up),
@@ -426,8 +438,8 @@ class LearnerRole:
 
     def _join(
         self, waiting: Sequence[Parked], now_ms: int
-    ) -> tuple[list[Joined], list[Parked], list[DeadLetter], list[Record]]:
-        """Find each label's pending record: joined, still waiting, and given up."""
+    ) -> tuple[list[Joined], list[Parked], list[tuple[Label, DeadLetter]], list[Record]]:
+        """Find each label's pending record: joined, still waiting, given up; and where the joined lay."""
         ids = list(dict.fromkeys(one.label.transaction_id for one in waiting))
         if not ids:
             return [], [], [], []
@@ -444,7 +456,7 @@ class LearnerRole:
                         f"transaction {name} was scored on the features {pending.feature_schema}, here they"
                         f" are {SCHEMA}: no model of this version can learn from it"
                     )
-                    given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
+                    given_up.append((one.label, _unmatched(one, detail, now_ms)))
                     continue
                 verdicts = unpack_verdicts(said[name]) if name in said else ()
                 joined.append(
@@ -463,14 +475,14 @@ class LearnerRole:
                 detail = (
                     f"no transaction {name} was scored within {self._policy.label_grace_ms // 1000} s of this"
                 )
-                given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
+                given_up.append((one.label, _unmatched(one, detail, now_ms)))
         excess = max(0, len(parked) - self._policy.most_parked)
         for one in parked[:excess]:
             detail = (
                 f"no transaction {one.label.transaction_id} was found yet, and as {self._policy.most_parked}"
                 " later labels wait for theirs, this one could not wait on"
             )
-            given_up.append(dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms))
+            given_up.append((one.label, _unmatched(one, detail, now_ms)))
         return joined, parked[excess:], given_up, places
 
     def _learn(self, joined: list[Joined], now_ms: int) -> tuple[Outcome, dict[RiskKey, bytes]]:
@@ -630,6 +642,10 @@ def _new_frauds(joined: Iterable[Joined]) -> list[Pending]:
         if one.label.is_fraud and not any(said.is_fraud for said in one.verdicts)
     }
     return list(found.values())
+
+
+def _unmatched(one: Parked, detail: str, now_ms: int) -> DeadLetter:
+    return dead_letter(one.place, DeadLetterReason.UNMATCHED_LABEL, detail, now_ms)
 
 
 def _contested(place: Record, now_ms: int) -> DeadLetter:

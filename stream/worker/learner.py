@@ -43,6 +43,7 @@ class LearnerHost(Host):
         self._checkpointed_offset = -1
         self._models: set[str] = set()
         self._shown = -1
+        self._shown_day = -1
         self._learned: dict[str, int] = {}
         self.app.agent(batch_topic(self.app, self.input_topic), name="learn")(self.consume)
 
@@ -105,6 +106,7 @@ class LearnerHost(Host):
         metrics.label_offset.set(self.role.offset)
         metrics.event_time.labels("learn").set(learner.label_time / 1000)
         self._count_events(report.events)
+        self._show_arrivals()
 
     def tick(self) -> None:
         """Try parked labels, hand snapshots on, store a checkpoint, show how good the models are."""
@@ -126,11 +128,24 @@ class LearnerHost(Host):
             elif event.kind == "swap":
                 self.metrics.swaps.inc()
                 self.metrics.gate.labels("passed").inc()
+            elif event.kind == "signal":
+                signal, source = str(event.evidence["signal"]), str(event.evidence["source"])
+                self.metrics.label_signals_fired.labels(signal, source).inc()
             elif event.kind == "rollback":
                 self.metrics.rollbacks.inc()
             elif event.kind == "gate_refused":
                 self.metrics.gate.labels("refused").inc()
             _log.info("%s: %s", event.kind, event.detail)
+
+    def _show_arrivals(self) -> None:
+        arrivals = self.role.arrivals
+        if self._shown_day == arrivals.ended:
+            return
+        self._shown_day = arrivals.ended
+        # What cannot be said of that day must not be shown as if it could.
+        self.metrics.label_signal.clear()
+        for names, value in arrivals.figures.items():
+            self.metrics.label_signal.labels(*names).set(value)
 
     def _count_learned(self) -> None:
         before, self._learned = self._learned, {}

@@ -47,6 +47,7 @@ EVENTS = {
     "fraud_dead_letters_total": "nothing bad has come; test_a_bad_record_shows_on_its_panel sends some",
     "fraud_drift_total": "a signal has no series before it first moves",
     "fraud_population_signals_total": "nothing departs from what is usual",
+    "fraud_label_signals_total": "nor does the arrival of labels",
     "fraud_state_lost_timestamp_seconds": "Redis has lost nothing",
 }
 """What has no series, or none above zero, while all is well: metric and reason."""
@@ -114,13 +115,17 @@ class Deployment:
         self.pipeline.await_learnt(self._labelled)
 
     def live_through(self, days: int) -> None:
-        """Send what comes in some days and a minute, unlabelled, each day once the one before is scored."""
+        """Send what comes in some days and a minute, each day once the last is scored; label a tenth."""
         some = transactions(days * _DAY + 1, "days-")
         for day in range(days + 1):
             today = some[day * _DAY : (day + 1) * _DAY]
             self._published += len(today)
             self.pipeline.publish(today)
             self.pipeline.await_scored(self._published)
+        known = labels(some[::10])
+        self._labelled += len(known)
+        self.pipeline.publish(known)
+        self.pipeline.await_learnt(self._labelled)
 
     def send_rubbish(self) -> None:
         topic = self.pipeline.topics.transactions

@@ -73,13 +73,13 @@ def transaction(n: int, partition: int) -> Record:
     return Record("transactions", partition, n, NOW, f"c{n % 7}".encode(), json.dumps(value).encode())
 
 
-def label(offset: int, *, n: int | None = None, fraud: bool | None = None) -> Record:
+def label(offset: int, *, n: int | None = None, fraud: bool | None = None, day: int = 7) -> Record:
     n = offset if n is None else n
     value = {
         "transaction_id": f"t{n}",
         "is_fraud": n % 10 == 0 if fraud is None else fraud,
         "source": "chargeback",
-        "label_time": NOW + 7 * DAY_MS + offset,
+        "label_time": NOW + day * DAY_MS + offset,
     }
     return Record("labels", 0, offset, NOW, f"t{n}".encode(), json.dumps(value).encode())
 
@@ -296,6 +296,57 @@ def test_a_learner_that_is_killed_ends_where_it_would_have_ended(killed_after: i
     heir._publish()
     whole._publish()
     assert probe(world) == probe(undisturbed)
+
+
+def test_a_silent_source_is_an_event_and_a_learner_that_was_killed_says_the_same() -> None:
+    """Labels of 28 days, ten in each, none on two days, and some more."""
+    some = [label(n, day=7 + n // 10) for n in range(280)] + [label(n, day=37) for n in range(280, 300)]
+    undisturbed, world = World(300), World(300)
+    for one in (undisturbed, world):
+        one.clock.advance(28 * DAY_MS)
+    whole = undisturbed.learner()
+    whole.start()
+    for n in range(0, 300, 30):
+        whole.handle(some[n : n + 30])
+    first = world.learner()
+    first.start()
+    first.handle(some[:95])
+    first.checkpoint()
+    first.handle(some[95:170])
+    heir = world.learner()
+    begin = heir.start()
+    assert begin == 95
+    heir.handle(some[begin:])
+
+    (event,) = (json.loads(one.value) for one in undisturbed.emitter.on("model-events"))
+    assert event["kind"] == "signal"
+    assert event["evidence"] == {
+        "signal": "silent_days",
+        "source": "chargeback",
+        "value": 2,
+        "usual": 0,
+        "allowed": 0,
+    }
+    assert event["detail"] == "labels of chargeback: silent_days 2, where 0 was usual"
+    assert event["event_time"] == (NOW // DAY_MS + 37) * DAY_MS
+    assert event["label_offset"] == 299
+    (again,) = (json.loads(one.value) for one in world.emitter.on("model-events"))
+    assert again == event
+    assert heir.arrivals.ended == whole.arrivals.ended == NOW // DAY_MS + 36
+    assert heir.arrivals.figures == whole.arrivals.figures
+
+
+def test_labels_that_contradict_or_find_nothing_are_counted_among_those_that_arrive() -> None:
+    world = World(transactions=60)
+    role = world.learner()
+    role.start()
+    good = [label(n) for n in range(60)]
+    changed = [label(60 + n, n=n, fraud=n % 10 != 0) for n in range(20)]
+    role.handle([*good, *changed, *(label(80 + n, n=900 + n) for n in range(20))])
+    world.clock.advance(60_000)
+    role.handle([label(100 + n, n=n, day=8) for n in range(20)])
+    shares = {signal: value for (signal, _), value in role.arrivals.figures.items() if "share" in signal}
+    assert shares == {"fraud_share": 26 / 100, "corrected_share": 0.2, "unmatched_share": 0.2}
 
 
 def cut_short(sealed: bytes) -> bytes:
