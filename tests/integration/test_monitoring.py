@@ -93,8 +93,10 @@ class Deployment:
         prometheus: PrometheusServer,
         webhook: Webhook,
         case_store: str,
+        desk: "Desk",
     ) -> None:
         self.pipeline = pipeline
+        self.desk = desk
         self.case_store = case_store
         self.redis = redis
         self.prometheus = prometheus
@@ -151,18 +153,25 @@ class Desk:
 
     def __init__(self, settings: Settings, token: str, log: Path) -> None:
         self._url = f"http://127.0.0.1:{settings.desk_port}"
+        self.watched_at = f"127.0.0.1:{settings.desk_metrics_port}"
+        self._settings = settings
         self._token = token
+        self._log = log
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again perhaps, and wait until it is ready."""
         self.process = Process(
             [str(Path(sys.executable).with_name("fraudstream")), "desk"],
-            log,
-            os.environ | environment_of(settings),
+            self._log,
+            os.environ | environment_of(self._settings),
         )
         self.process.await_ready(lambda: self._asks("/health/ready"))
 
     def visit(self, case_store: str) -> None:
-        """Look at the alerts and at one of them, and judge it."""
+        """Look at the alerts and at a transaction, and judge it: labels may have closed every alert."""
         [(name,)] = eventually(
-            lambda: rows(case_store, "SELECT transaction_id FROM open_alerts LIMIT 1"), 120, "an open alert"
+            lambda: rows(case_store, "SELECT transaction_id FROM transactions LIMIT 1"), 120, "a transaction"
         )
         assert self._asks("/login")
         assert self._asks("/api/alerts")
@@ -253,8 +262,8 @@ def deployment(
         case_store = settings.case_store.get_secret_value()
         eventually(lambda: rows(case_store, "SELECT to_regclass('cases')") != [(None,)], describe=filler.tail)
         desk = Desk(settings, token, logs / "desk.log")
-        stack.callback(desk.process.terminate)
-        deployed = Deployment(pipeline, redis, prometheus, webhook, case_store)
+        stack.callback(lambda: desk.process.terminate())  # noqa: PLW0108 - by then it may be another process
+        deployed = Deployment(pipeline, redis, prometheus, webhook, case_store, desk)
 
         def watched() -> bool:
             deployed.go_on()
@@ -383,3 +392,21 @@ def test_a_redis_that_hangs_pages_somebody_and_its_return_clears_the_page(deploy
     assert webhook.heard("FraudWaiting", "resolved")[0].receiver == "page"
 
     deployment.go_on()
+
+
+def test_a_process_that_ends_again_and_again_is_a_ticket_and_no_page(deployment: Deployment) -> None:
+    webhook, desk = deployment.webhook, deployment.desk
+    assert webhook.heard("FraudWorkerRestarts", "firing") == []
+    began = f'process_start_time_seconds{{instance="{desk.watched_at}"}}'
+    for _ in range(3):
+        [before] = deployment.prometheus.numbers(f"last_over_time({began}[5m])")
+        desk.process.kill()
+        desk.start()
+        # What no scrape has seen was no start.
+        eventually(lambda before=before: deployment.prometheus.numbers(f"{began} > {before}"), 60, began)  # type: ignore[misc]
+    eventually(lambda: webhook.heard("FraudWorkerRestarts", "firing"), 60, "a ticket", every=0.5)
+    [ticket] = webhook.heard("FraudWorkerRestarts", "firing")
+    assert ticket.receiver == "ticket"
+    assert ticket.labels["instance"] == desk.watched_at
+    assert ticket.annotations["summary"].endswith("has been started 3 times in an hour.")
+    assert ticket.annotations["runbook_url"].endswith("#fraudworkerrestarts")
