@@ -1,9 +1,9 @@
 """docker-compose.yml and the Dockerfile: what they name exists, and nothing is left to chance."""
 
+import json
+import os
 import re
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ from grafana.panels import DOCUMENTATION
 from stream.cli import main
 from stream.settings import Settings, load_settings
 from tests.promql import ROOT
+from tests.services.availability import compose
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -278,21 +279,41 @@ def _mounted(name: str) -> dict[str, str]:
     return {target: source for source, target, *_ in volumes if source.startswith(".")}
 
 
-def _compose() -> bool:
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    return subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
+def composed(*arguments: str) -> str:
+    """Return what Docker Compose says of the file; with warnings it is the assertion's message."""
+    program = compose()
+    assert program is not None
+    done = subprocess.run(
+        [*program, "--file", str(ROOT / "docker-compose.yml"), "config", *arguments],
+        # A shell without any of our variables, and a Docker without its files.
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
-# Defined, not skipped: nothing else here needs Docker, and whoever has it gets one check more.
-if _compose():
+@pytest.mark.service("compose")
+def test_compose_itself_accepts_the_file_and_warns_of_nothing() -> None:
+    composed("--quiet")
 
-    def test_compose_itself_accepts_the_file() -> None:
-        done = subprocess.run(
-            ["docker", "compose", "--file", str(Path(ROOT, "docker-compose.yml")), "config", "--quiet"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+
+@pytest.mark.service("compose")
+def test_compose_reads_the_file_as_these_tests_do() -> None:
+    """Anchors are merged by its own YAML, ports and volumes are taken apart by its own rules."""
+    read = json.loads(composed("--format", "json"))["services"]
+    assert read.keys() == SERVICES.keys()
+    for name, service in SERVICES.items():
+        given = read[name]
+        assert given.get("command") == service.get("command"), name
+        assert {key: value for key, value in given.get("environment", {}).items() if value is not None} == {
+            key: value for key, value in service.get("environment", {}).items() if value is not None
+        }, name
+        assert {
+            f"{port['host_ip']}:{port['published']}:{port['target']}" for port in given.get("ports", ())
+        } == set(service.get("ports", ())), name
+        for volume in given.get("volumes", ()):
+            assert volume["type"] == "volume" or volume.get("read_only"), name
+        assert set(given.get("depends_on", {})) == set(service.get("depends_on", {})), name

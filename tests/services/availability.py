@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 from functools import cache
+from pathlib import Path
 
 from tests.services.kafka_server import JARS
 from tests.services.postgres_server import programs
@@ -16,9 +18,23 @@ _PROGRAMS = {
     "kafka": ("java",),
     "chromium": ("chromium",),
     "postgres": (),
+    "compose": (),
 }
+_COMPOSE = Path(__file__).parents[2] / ".cache" / "compose-2.40.3" / "docker-compose"
 OWN = {"kafka": "TEST_KAFKA", "redis": "TEST_REDIS"}
 """Environment variables that name a service of one's own, to be used instead of starting one."""
+
+
+@cache
+def compose() -> tuple[str, ...] | None:
+    """Return how Docker Compose is called, by Docker or by itself; None when there is none."""
+    docker = shutil.which("docker")
+    if (
+        docker
+        and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
+    ):
+        return (docker, "compose")
+    return (str(_COMPOSE),) if _COMPOSE.exists() else None
 
 
 @cache
@@ -39,6 +55,8 @@ def lack(service: str) -> str | None:
             return f"no {program} on the PATH; {_REMEDY}"
     if service == "postgres" and programs() is None:
         return f"neither initdb on the PATH nor Debian's postgresql; {_REMEDY}"
+    if service == "compose" and compose() is None:
+        return f"neither Docker's compose plugin nor its program in .cache; {_REMEDY}"
     if service == "kafka" and not JARS.is_dir():
         return f"Kafka's jars are not in .cache; {_REMEDY}"
     return None

