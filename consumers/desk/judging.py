@@ -3,14 +3,20 @@
 import asyncio
 import logging
 from enum import Enum
+from typing import Final
 
 from consumers.cases.connection import CaseStoreAwayError
-from consumers.cases.verdicts import Verdict, publish_due, record
+from consumers.cases.verdicts import Verdict, Via, publish_due, record
 from consumers.desk.database import Database
+from consumers.desk.gates import Refusal
+from consumers.desk.limiter import Limiter
+from consumers.desk.users import User
 from consumers.metrics import DeskMetrics
 from stream.clock import Clock
 from stream.errors import InfrastructureError
 from stream.ports import Emitter
+
+VERDICTS_A_MINUTE: Final = 60
 
 _log = logging.getLogger(__name__)
 
@@ -41,30 +47,43 @@ class Judging:
         The present.
     metrics
         Counts them.
+
+    Notes
+    -----
+    A name gives :data:`VERDICTS_A_MINUTE` at most, by whatever way.
     """
 
     def __init__(
         self, database: Database, emitter: Emitter, labels_topic: str, clock: Clock, metrics: DeskMetrics
     ) -> None:
         self._verdicts = metrics.verdicts
+        self._limiter = Limiter(VERDICTS_A_MINUTE, clock)
         self._database = database
         self._emitter = emitter
         self._labels_topic = labels_topic
         self._clock = clock
         self._publishing = asyncio.Lock()
 
-    async def take(self, verdict: Verdict) -> Judged:
+    async def take(self, user: User, transaction_id: str, why: str, via: Via, *, is_fraud: bool) -> Judged:
         """Write a verdict down, and publish what is due.
 
         Raises
         ------
+        Refusal
+            This user may not judge, or has judged too much within a minute.
         VerdictError
             Why it cannot be taken.
         CaseStoreAwayError
             It could not be written down.
         """
-        done = await self._take(verdict)
-        self._verdicts.labels("fraud" if verdict.is_fraud else "legitimate", done.value).inc()
+        if not user.may_judge:
+            raise Refusal(403, "You may look at cases; to judge them takes the role of an analyst.")
+        wait_seconds = self._limiter.wait_seconds(user.name)
+        if wait_seconds:
+            raise Refusal(429, f"That were many verdicts: wait {wait_seconds} s.", wait_seconds)
+        self._limiter.count(user.name)
+        done = await self._take(Verdict(transaction_id, is_fraud, user.name, why, via))
+        self._verdicts.labels("fraud" if is_fraud else "legitimate", done.value).inc()
         return done
 
     async def _take(self, verdict: Verdict) -> Judged:

@@ -12,7 +12,6 @@ from consumers.desk.database import Database
 from consumers.desk.entrance import Entrance
 from consumers.desk.gates import as_json, gate
 from consumers.desk.judging import Judging
-from consumers.desk.limiter import Limiter
 from consumers.desk.meter import metered, pulse
 from consumers.desk.programs import Programs
 from consumers.desk.rendering import STYLE
@@ -25,7 +24,6 @@ from stream.errors import SettingsError
 from stream.ports import Emitter
 from stream.settings import Settings
 
-VERDICTS_A_MINUTE: Final = 60
 _LARGEST_FORM: Final = 64 * 1024
 _CLOSE_SECONDS: Final = 2.0
 
@@ -56,9 +54,8 @@ def desk_app(
     metrics = metrics or DeskMetrics()
     entrance = Entrance(users, clock, metrics)
     judging = Judging(database, emitter, labels_topic, clock, metrics)
-    limiter = Limiter(VERDICTS_A_MINUTE, clock)
-    views = Views(entrance, database, judging, limiter)
-    programs = Programs(entrance, database, judging, limiter)
+    views = Views(entrance, database, judging)
+    programs = Programs(entrance, database, judging)
 
     async def ready(_request: web.Request) -> web.StreamResponse:
         await database.ask(lambda connection: connection.execute("SELECT"))

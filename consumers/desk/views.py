@@ -1,5 +1,6 @@
 """Views: the pages for people. Each is read from the case store when it is asked for."""
 
+from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
 from aiohttp import web
@@ -7,13 +8,12 @@ from psycopg import Connection
 
 from consumers.cases import reading
 from consumers.cases.reading import Alerted, Around, Case, Order, Payment, Said, Totals
-from consumers.cases.verdicts import LONGEST_REASON, Verdict
+from consumers.cases.verdicts import LONGEST_REASON
 from consumers.desk.database import Database
 from consumers.desk.drawing import HEIGHT, WIDTH, draw
 from consumers.desk.entrance import Entrance
 from consumers.desk.gates import Refusal, page, see_other
 from consumers.desk.judging import Judged, Judging
-from consumers.desk.limiter import Limiter
 from consumers.desk.rendering import case_path
 
 LISTED: Final = 100
@@ -26,28 +26,13 @@ _NOTICES: Final = {
 }
 
 
+@dataclass(frozen=True, eq=False)
 class Views:
-    """The pages behind the entrance.
+    """The pages behind the entrance."""
 
-    Parameters
-    ----------
-    entrance
-        Who asks.
-    database
-        What is known.
-    judging
-        Takes verdicts.
-    verdicts_a_minute
-        Counts them, by name.
-    """
-
-    def __init__(
-        self, entrance: Entrance, database: Database, judging: Judging, verdicts_a_minute: Limiter
-    ) -> None:
-        self._entrance = entrance
-        self._database = database
-        self._judging = judging
-        self._limiter = verdicts_a_minute
+    entrance: Entrance
+    database: Database
+    judging: Judging
 
     async def home(self, _request: web.Request) -> web.StreamResponse:
         """GET /."""
@@ -55,13 +40,13 @@ class Views:
 
     async def open_alerts(self, request: web.Request) -> web.StreamResponse:
         """GET /alerts."""
-        session = self._entrance.session_of(request)
+        session = self.entrance.session_of(request)
         order = order_of(request.query.get("order", "score"))
 
         def read(connection: Connection[Any]) -> tuple[Totals, list[Alerted]]:
             return reading.totals(connection), reading.open_alerts(connection, order, LISTED)
 
-        totals, alerts = await self._database.ask(read)
+        totals, alerts = await self.database.ask(read)
         return page(
             "alerts",
             session=session,
@@ -75,13 +60,13 @@ class Views:
 
     async def judged_alerts(self, request: web.Request) -> web.StreamResponse:
         """GET /alerts/judged."""
-        session = self._entrance.session_of(request)
-        alerts = await self._database.ask(lambda connection: reading.judged_alerts(connection, LISTED))
+        session = self.entrance.session_of(request)
+        alerts = await self.database.ask(lambda connection: reading.judged_alerts(connection, LISTED))
         return page("judged", session=session, here="judged", alerts=alerts, listed=LISTED)
 
     async def case(self, request: web.Request) -> web.StreamResponse:
         """GET /case?transaction=ID."""
-        session = self._entrance.session_of(request)
+        session = self.entrance.session_of(request)
         name = request.query.get("transaction", "").strip()
 
         def read(connection: Connection[Any]) -> _Known:
@@ -97,7 +82,7 @@ class Views:
                 *(reading.log_of(connection, name), [one for one in first if one.transaction_id != name]),
             )
 
-        case, history, around, log, first = await self._database.ask(read)
+        case, history, around, log, first = await self.database.ask(read)
         return page(
             "case",
             session=session,
@@ -116,20 +101,13 @@ class Views:
 
     async def judge(self, request: web.Request) -> web.StreamResponse:
         """POST /case?transaction=ID."""
-        session, form = await self._entrance.form_of(request)
-        user = session.user
-        if not user.may_judge:
-            raise Refusal(403, "You may look at cases; to judge them takes the role of an analyst.")
+        session, form = await self.entrance.form_of(request)
         judged = form.get("judged")
         if judged not in {"fraud", "legitimate"}:
             raise Refusal(400, "A verdict says fraud or legitimate.")
-        wait_seconds = self._limiter.wait_seconds(user.name)
-        if wait_seconds:
-            raise Refusal(429, f"That were many verdicts: wait {wait_seconds} s.", wait_seconds)
-        self._limiter.count(user.name)
         name = request.query.get("transaction", "").strip()
-        done = await self._judging.take(
-            Verdict(name, judged == "fraud", user.name, form.get("why", ""), "desk")
+        done = await self.judging.take(
+            session.user, name, form.get("why", ""), "desk", is_fraud=judged == "fraud"
         )
         session.notice = _NOTICES[done].format(judged=judged)
         return see_other(case_path(name))

@@ -386,7 +386,7 @@ def test_what_is_no_verdict_of_this_analyst_is_refused(desk: Desk) -> None:
 
 
 def test_verdicts_of_one_name_are_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumers.desk.server.VERDICTS_A_MINUTE", 3)
+    monkeypatch.setattr("consumers.desk.judging.VERDICTS_A_MINUTE", 3)
 
     async def scenario(visitor: Visitor) -> None:
         await visitor.log_in(ANA)
