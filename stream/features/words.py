@@ -140,7 +140,8 @@ def _ratio_to_max_14d(row: Row) -> str:
     amount, ratio = _money(row["amount"]), row["ratio_to_max_14d"]
     if not row["max_ratio_14d"]:
         return f"amount {amount}, with none of the customer in 14 days to compare it with"
-    return f"amount {amount}, measured by the usual {_times(ratio, 'the largest of 14 days')}"
+    largest = "the customer's largest in 14 days, each against the usual of then"
+    return f"amount {amount}, {_times(ratio, largest)}"
 
 
 def _days_since_high(row: Row) -> str:

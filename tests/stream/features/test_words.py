@@ -115,7 +115,7 @@ KNOWN = UNSEEN | {
         (
             "ratio_to_max_14d",
             {"ratio_to_max_14d": 3.0},
-            "amount 420.00, measured by the usual 3.0 times the largest of 14 days",
+            "amount 420.00, 3.0 times the customer's largest in 14 days, each against the usual of then",
         ),
         (
             "days_since_high",
