@@ -5,10 +5,9 @@
 Apache Kafka and Redis of its own, one scorer, a learner that is sent every transaction's label five seconds
 later, and swaps of the champion. A generator, a process of its own, sends at a fixed rate whatever the
 pipeline does; this process reads the scores. A latency counts from the moment at which the transaction was
-due, so that what had to wait behind a pause counts with all of its waiting. The champion is swapped by a
-learner whose gate gives in now and then (``benchmarks/swapping_learner.py``); everything else about it is
-the product's. Exit code 1 when a bar is missed, a transaction is not answered, or fewer than two swaps were
-seen.
+due, so that what had to wait behind a pause counts with all of its waiting. The champion is swapped by
+orders, as people give them (``benchmarks/orders.py``). Exit code 1 when a bar is missed, a transaction is not
+answered or has the scores of two versions, or a partition did not change over with each swap.
 """
 
 import argparse
@@ -17,8 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
+from math import nan
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -26,8 +26,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 
 from benchmarks.bars import Bar, hold
+from benchmarks.orders import Orders
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Site
+from benchmarks.swaps import MOST_EXCESS_MS, Seen, swapping
 from benchmarks.trained import CHALLENGERS, keyed, label_of, simulator
 from stream.adapters.offsets import offset_range
 from stream.records import encode
@@ -35,6 +37,7 @@ from stream.settings import Settings
 from tests.services.kafka_server import QUICK_JAVA
 from tests.services.pipeline import Pipeline
 from tests.services.process import Process
+from tests.services.worker import Worker
 
 BARS: Final = {"p50_ms": 10.0, "p99_ms": 50.0, "p999_ms": 250.0}
 LEAST_SWAPS: Final = 2
@@ -45,23 +48,13 @@ _BURST: Final = 10_000
 _TIMEOUT_SECONDS: Final = 600.0
 _OFFSETS_SECONDS: Final = 10.0
 _GRACE_SECONDS: Final = 60.0
+_AFTER_SECONDS: Final = 1.0
+"""In which a second answer to a transaction would come."""
 
 
 class _Answer(msgspec.Struct):
     transaction_id: str
     model_version: str
-    snapshot: int
-
-
-class Seen(NamedTuple):
-    """A score as the reader saw it."""
-
-    number: int
-    """Of its transaction."""
-    partition: int
-    moment: float
-    """Monotonic, seconds."""
-    version: str
     snapshot: int
 
 
@@ -81,19 +74,17 @@ def main() -> int:
     if args.quick:
         args.seconds, args.warm_up, args.train = 15.0, 5.0, 8_000
     whole = args.warm_up + args.seconds
-    swap_labels = round(args.rate * args.seconds / _SWAPS_WANTED)
-    learner = [sys.executable, "-m", "benchmarks.swapping_learner", str(swap_labels)]
     # A broker that has run for days has compiled what it needs; within its first minutes the full compiler
     # takes a core now and then.
     with Site(java=QUICK_JAVA) as site:
         settings = site.deployment("latency", partitions=args.partitions, challengers=CHALLENGERS)
         with (
             Pipeline(settings) as pipeline,
-            site.worker(settings, "learn", command=learner) as learning,
+            site.worker(settings, "learn") as learning,
             site.worker(settings, "score"),
         ):
             _train(site, pipeline, args.train, args.customers, args.seed)
-            before = learning.metric("fraud_swaps_total")
+            before = _swapped(learning)
             result_path = site.directory / "generator.json"
             command = [
                 *(sys.executable, "-m", "benchmarks.generator", "--broker", settings.broker),
@@ -101,22 +92,26 @@ def main() -> int:
                 *("--customers", str(args.customers), "--skip", str(args.train), "--seed", str(args.seed)),
                 *("--json", str(result_path)),
             ]
-            seen = _read(
-                settings,
-                pipeline.topics.scores,
-                round(args.rate * whole),
-                args.train,
-                lambda: Process(command, site.directory / "generator.log"),
-            )
-            swaps = learning.metric("fraud_swaps_total") - before
+            with Orders(settings, args.warm_up, args.seconds / _SWAPS_WANTED, _SWAPS_WANTED) as orders:
+                seen = _read(
+                    settings,
+                    pipeline.topics.scores,
+                    round(args.rate * whole),
+                    args.train,
+                    lambda: Process(command, site.directory / "generator.log"),
+                    orders.start,
+                )
+                swaps = _swapped(learning) - before
+                answers = orders.answers()
             sent = json.loads(result_path.read_text())
         services = site.versions()
     result = figures_of(seen, sent, args.rate, args.warm_up)
-    result |= {"swaps_of_learner": swaps, "services": services}
+    apart = max((abs(changes - swaps) for changes in result["changes_by_partition"].values()), default=swaps)
+    result |= {"swaps_of_learner": swaps, "swaps_apart": apart, "orders": answers, "services": services}
     met = _print(result)
-    right = not result["unanswered"] and result["swaps"] >= LEAST_SWAPS
+    right = not (result["unanswered"] or result["of_two_versions"] or apart)
     write(args.json, {**provenance(seed=args.seed), **result, "passed": met and right})
-    return not (not result["unanswered"] and ((met and right) or args.quick))
+    return not (right and (met or args.quick))
 
 
 def _train(site: Site, pipeline: Pipeline, labels: int, customers: int, seed: int) -> None:
@@ -129,10 +124,23 @@ def _train(site: Site, pipeline: Pipeline, labels: int, customers: int, seed: in
     pipeline.await_learnt(labels, _TIMEOUT_SECONDS)
 
 
+def _swapped(learning: Worker) -> int:
+    """Return how often a learner has changed the champion."""
+    return round(learning.metric("fraud_swaps_total") + learning.metric("fraud_rollbacks_total"))
+
+
 def _read(
-    settings: Settings, topic: str, count: int, skipped: int, generate: Callable[[], Process]
+    settings: Settings,
+    topic: str,
+    count: int,
+    skipped: int,
+    generate: Callable[[], Process],
+    flowing: Callable[[], None],
 ) -> list[Seen]:
-    """Start the generator, and read scores until all are there or none has come for long."""
+    """Start the generator, and read scores until all are there, and nothing after them, or none for long.
+
+    `flowing` is called with the first.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": settings.broker,
@@ -150,11 +158,13 @@ def _read(
     read: list[tuple[float, list[Any]]] = []
     received, last = 0, time.monotonic()
     try:
-        while received < count and time.monotonic() - last < _GRACE_SECONDS:
+        while time.monotonic() - last < (_GRACE_SECONDS if received < count else _AFTER_SECONDS):
             message = consumer.poll(_POLL_SECONDS)
             if message is None:
                 continue
             burst = [message, *consumer.consume(_BURST, 0)]
+            if not received:
+                flowing()
             last = time.monotonic()
             for one in burst:
                 if one.error():
@@ -166,14 +176,13 @@ def _read(
     finally:
         generator.kill()
         consumer.close()
-    seen: dict[int, Seen] = {}
+    seen = []
     for moment, burst in read:
         for one in burst:
             answer = decode(one.value())
             number = int(answer.transaction_id.rpartition("-")[2]) - skipped
-            found = Seen(number, one.partition(), moment, answer.model_version, answer.snapshot)
-            seen.setdefault(number, found)
-    return list(seen.values())
+            seen.append(Seen(number, one.partition(), moment, answer.model_version, answer.snapshot))
+    return seen
 
 
 def figures_of(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up: float) -> dict[str, Any]:
@@ -182,7 +191,7 @@ def figures_of(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up:
     Parameters
     ----------
     seen
-        In the order of their reading.
+        In the order of their reading, second answers included.
     sent
         What the generator said of itself.
     rate
@@ -191,7 +200,10 @@ def figures_of(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up:
         Seconds that are left out.
     """
     first = round(rate * warm_up)
-    measured = [one for one in seen if one.number >= first]
+    answers: dict[int, Seen] = {}
+    for one in seen:
+        answers.setdefault(one.number, one)
+    measured = [one for one in answers.values() if one.number >= first]
     numbers = np.array([one.number for one in measured])
     moments = np.array([one.moment for one in measured])
     latencies = 1000 * (moments - (sent["began"] + numbers / rate))
@@ -199,9 +211,9 @@ def figures_of(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up:
     return {
         **_figures(latencies),
         "answered": len(measured),
-        "unanswered": sent["sent"] - len(seen),
+        "unanswered": sent["sent"] - len(answers),
         "rate": rate,
-        "swaps": _swaps(measured),
+        **swapping(seen, measured, latencies, rate),
         "snapshots": len({(one.version, one.snapshot) for one in measured}),
         "generator_latest_ms": sent["latest_ms"],
         "seconds": [
@@ -212,17 +224,6 @@ def figures_of(seen: Sequence[Seen], sent: dict[str, Any], rate: float, warm_up:
 
 def _figures(latencies: NDArray[np.float64]) -> dict[str, float]:
     return {name: float(np.percentile(latencies, share)) for name, share in _PERCENTILES.items()}
-
-
-def _swaps(seen: Sequence[Seen]) -> int:
-    """Count how often the champion changed that answered, in the partition that saw fewest changes."""
-    serving: dict[int, str] = {}
-    changes: dict[int, int] = {}
-    for one in seen:
-        changed = serving.get(one.partition, one.version) != one.version
-        changes[one.partition] = changes.get(one.partition, 0) + changed
-        serving[one.partition] = one.version
-    return min(changes.values(), default=0)
 
 
 def _print(result: dict[str, Any]) -> bool:
@@ -236,8 +237,22 @@ def _print(result: dict[str, Any]) -> bool:
         f" {result['snapshots']} snapshots served; the generator was late by"
         f" {result['generator_latest_ms']:.1f} ms at most\n"
     )
+    about = ", ".join(f"{excess:+.1f}" for excess in result["swap_excess_ms"])
+    usual, quiet, over = (result[name] for name in ("usual_slowest_ms", "quiet_seconds", "quiet_over"))
+    print(
+        f"a second's slowest is {usual:.1f} ms usually; in the one about each swap {about} ms; of {quiet}"
+        f" seconds without a swap {over} are over it by more than {MOST_EXCESS_MS:g} ms\n"
+    )
     bars = [Bar(name, result[name], "at most", bar) for name, bar in BARS.items()]
-    return hold([*bars, Bar("swaps", result["swaps"], "at least", LEAST_SWAPS)])
+    bars += [
+        Bar("swaps", result["swaps"], "at least", LEAST_SWAPS),
+        Bar("swaps unseen or seen twice", result["swaps_apart"], "at most", 0),
+        Bar("of two versions", result["of_two_versions"], "at most", 0),
+        Bar(
+            "most excess about a swap", max(result["swap_excess_ms"], default=nan), "at most", MOST_EXCESS_MS
+        ),
+    ]
+    return hold(bars)
 
 
 if __name__ == "__main__":

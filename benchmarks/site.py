@@ -111,12 +111,10 @@ class Site:
             yield process
 
     @contextmanager
-    def worker(
-        self, settings: Settings, role: str, number: int = 1, command: Sequence[str] | None = None
-    ) -> Iterator[Worker]:
+    def worker(self, settings: Settings, role: str, number: int = 1) -> Iterator[Worker]:
         """Run a worker until the context ends, and see that it ends as it should."""
         log = self.directory / f"{settings.namespace}-{role}-{number}.log"
-        with _running(Worker(settings, role, log, command=command)) as worker:
+        with _running(Worker(settings, role, log)) as worker:
             yield worker
 
     # Records.

@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.bars import Bar
 from benchmarks.growth import spread
-from benchmarks.latency import Seen, figures_of
+from benchmarks.latency import figures_of
+from benchmarks.swaps import Seen
 from benchmarks.tables import put
 from benchmarks.trained import simulator
 
@@ -36,6 +37,36 @@ def test_swaps_are_counted_from_the_champions_that_answered_in_each_partition() 
     result = figures_of(seen, {"began": 0.0, "sent": 9, "latest_ms": 0.0}, rate=100, warm_up=0.0)
     assert result["swaps"] == 1
     assert result["unanswered"] == 1
+
+
+def stream(seconds: int, swaps: dict[int, float]) -> list[Seen]:
+    """Return ten scores a second, each after 10 ms; swaps by number, held up for so long."""
+    version, seen = 0, []
+    for number in range(10 * seconds):
+        version += number in swaps
+        moment = number / 10 + 0.01 + swaps.get(number, 0.0)
+        seen.append(Seen(number, number % 2, moment, f"a-{version}", 1))
+    return seen
+
+
+def test_what_waited_for_a_swap_is_held_against_the_usual_seconds_slowest() -> None:
+    seen = stream(20, {52: 0.3, 155: 0.05})
+    slow = [one._replace(moment=one.moment + 0.2) if one.number == 123 else one for one in seen]
+    result = figures_of(slow, {"began": 0.0, "sent": 200, "latest_ms": 0.0}, rate=10, warm_up=2.0)
+    assert result["usual_slowest_ms"] == pytest.approx(10)
+    assert result["swap_excess_ms"] == pytest.approx([300, 50])
+    assert result["changes_by_partition"] == {"0": 2, "1": 2}
+    assert result["of_two_versions"] == 0
+    # The second change reached one partition at 15.5 s, the other at 15.6 s: two seconds are near it.
+    assert (result["quiet_seconds"], result["quiet_over"]) == (14, 1)
+
+
+def test_a_transaction_that_two_models_answered_is_counted() -> None:
+    seen = stream(4, {})
+    again = [*seen, seen[3], seen[5]._replace(version="b-1")]
+    result = figures_of(again, {"began": 0.0, "sent": 40, "latest_ms": 0.0}, rate=10, warm_up=1.0)
+    assert result["of_two_versions"] == 1
+    assert (result["answered"], result["unanswered"]) == (30, 0)
 
 
 def test_a_figure_that_is_no_number_meets_no_bar() -> None:

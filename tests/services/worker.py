@@ -5,7 +5,6 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,6 @@ class Worker(Process):
         File that takes what it says.
     timeout
         Seconds it may take to become ready; None does not wait.
-    command
-        What to start in place of `fraudstream worker`: its role is in the environment, too.
     """
 
     def __init__(
@@ -42,14 +39,13 @@ class Worker(Process):
         role: str,
         log: Path,
         timeout: float | None = 90.0,
-        command: Sequence[str] | None = None,
     ) -> None:
         port = settings.http_port if "http_port" in settings.model_fields_set else free_port()
         self.url = f"http://127.0.0.1:{port}"
         # Nothing of the caller's own configuration may leak in.
         ours = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_")}
         environment = ours | environment_of(settings) | {"FRAUD_HTTP_PORT": str(port), "FRAUD_ROLE": role}
-        super().__init__(command or [str(_COMMAND), "worker", "--role", role], log, environment)
+        super().__init__([str(_COMMAND), "worker", "--role", role], log, environment)
         if timeout is not None:
             try:
                 self.await_ready(self.is_ready, timeout)
