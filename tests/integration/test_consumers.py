@@ -147,6 +147,8 @@ def _ids(folder: Path, series: str) -> Counter[str]:
     if not any((folder / series).glob("date=*/[!.]*")):
         return Counter()
     dataset = ds.dataset(folder / series, format="parquet", partitioning="hive")
+    if not dataset.files:  # the only one was a leftover, and went meanwhile
+        return Counter()
     try:
         return Counter(dataset.to_table(["transaction_id"])["transaction_id"].to_pylist())
     except FileNotFoundError:  # a leftover was just removed

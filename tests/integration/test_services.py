@@ -133,8 +133,7 @@ def test_redis_of_ones_own_can_be_limited_killed_and_started(
 
 
 def test_reading_a_topic_says_what_was_there_when_time_is_up(embedded_broker: str) -> None:
-    settings = Settings(broker=embedded_broker)
-    _produce(settings, 2)
+    _produce(Settings(broker=embedded_broker, partitions=1), 2)
     with pytest.raises(AssertionError, match=r"transactions: only 2 records within 0.5 s; last: b'1'"):
         read_topic(embedded_broker, "transactions", until=3, timeout=0.5)
 
