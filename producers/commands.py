@@ -177,6 +177,13 @@ def replay(
 )
 @click.option("--change-day", type=click.IntRange(min=1), help="When it changes.  [default: half-way]")
 @click.option(
+    "--change-size",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How much of the change comes about.",
+)
+@click.option(
     "--start",
     type=click.DateTime(["%Y-%m-%d"]),
     default=f"{DEFAULT_START:%Y-%m-%d}",
@@ -199,6 +206,7 @@ def simulate(
     terminals: int,
     scenario: Scenario,
     change_day: int | None,
+    change_size: float,
     start: datetime,
     bad_records: float,
     manner: _Manner,
@@ -215,6 +223,7 @@ def simulate(
         transactions=transactions,
         scenario=scenario,
         change_day=change_day,
+        change_size=change_size,
     )
     _refuse_the_future(start.replace(tzinfo=UTC), simulator.expected_days or 0.0)
     total = transactions

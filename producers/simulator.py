@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from producers.bad_records import spoil
 from producers.population import Floats, Indices, Population, settle
-from producers.scenarios import Regime, Scenario, Schedule
+from producers.scenarios import LARGE_AMOUNT, Regime, Scenario, Schedule
 from stream.clock import DAY_MS
 from stream.errors import SettingsError
 from stream.recording import Recorded
@@ -29,12 +29,9 @@ DEFAULT_DAYS: Final = 90
 _CHANGE_DAY: Final = 45
 """When fraud changes in a stream without end."""
 
-LARGE_AMOUNT: Final = 220.0
-"""In the old regime nobody spends more, but for frauds by large amounts."""
 COMPROMISED_DAYS: Final = 28
 STOLEN_DAYS: Final = 14
 FAKE_MERCHANT_DAYS: Final = 12
-_CARD_FACTOR: Final = 5.0
 _CARD_FRAUD_SHARE: Final = 1 / 3
 _FAKE_MERCHANTS: Final = 4
 """Fake merchants at any moment; one is replaced every three days."""
@@ -99,6 +96,8 @@ class Simulator:
     change_day
         See :class:`~producers.scenarios.Schedule`; by default half-way, for ``recurring`` a quarter of the
         way, and 45 in a stream without end.
+    change_size
+        How much of the change comes about, up to 1 for all of it.
 
     Raises
     ------
@@ -131,6 +130,7 @@ class Simulator:
         transactions: int | None = None,
         scenario: Scenario = "stationary",
         change_day: int | None = None,
+        change_size: float = 1.0,
     ) -> None:
         for name, value in {
             "customers": customers,
@@ -141,6 +141,8 @@ class Simulator:
         }.items():
             if value is not None and value < 1:
                 raise SettingsError(f"{name}={value}: a simulation needs at least 1")
+        if not 0 < change_size <= 1:
+            raise SettingsError(f"change_size={change_size}: give a share above 0, up to 1 for all of it")
         if start.tzinfo is None:
             raise SettingsError(f"start={start.isoformat()}: give it a zone, such as Z")
         self._seed = seed
@@ -151,7 +153,7 @@ class Simulator:
         if change_day is None:
             parts = 4 if scenario == "recurring" else 2
             change_day = max(1, round((self.expected_days or 2 * _CHANGE_DAY) / parts))
-        self._schedule = Schedule(scenario=scenario, change_day=change_day)
+        self._schedule = Schedule(scenario=scenario, change_day=change_day, size=change_size)
 
     @property
     def expected_days(self) -> float | None:
@@ -287,14 +289,14 @@ class _Crimes:
         usual = self._population.mean_amount[customer]
 
         large = chance[0] < regime.large_share
-        amount = np.where(large, LARGE_AMOUNT * (1 + rng.exponential(0.5, len(customer))), amount)
+        amount = np.where(large, regime.large_from * (1 + rng.exponential(0.5, len(customer))), amount)
         kind = np.where(large, _KINDS.index(Kind.LARGE_AMOUNT), kind)
 
         bought = (kind == 0) & (chance[1] < regime.large_purchase_share)
         amount = np.where(bought, usual * rng.uniform(3, 8, len(customer)) + LARGE_AMOUNT / 2, amount)
 
         stolen = (kind == 0) & self._cards.hit(customer) & (chance[2] < _CARD_FRAUD_SHARE)
-        amount = np.where(stolen, amount * _CARD_FACTOR, amount)
+        amount = np.where(stolen, amount * regime.card_factor, amount)
         kind = np.where(stolen, _KINDS.index(Kind.STOLEN_CARD), kind)
 
         kind = np.where(self._terminals.hit(terminal), _KINDS.index(Kind.COMPROMISED_TERMINAL), kind)

@@ -4,16 +4,16 @@ import hashlib
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from itertools import islice, pairwise
+from statistics import median
 from typing import Any
 
 import numpy as np
 import pytest
 
-from producers.scenarios import NEW, OLD, SCENARIOS, Schedule
+from producers.scenarios import LARGE_AMOUNT, NEW, OLD, SCENARIOS, Schedule
 from producers.simulator import (
     COMPROMISED_DAYS,
     FAKE_MERCHANT_DAYS,
-    LARGE_AMOUNT,
     STOLEN_DAYS,
     Kind,
     Simulated,
@@ -174,6 +174,7 @@ def test_old_frauds_fade_when_the_new_regime_begins(sudden: list[Simulated]) -> 
         ("stationary", [0, 0, 0, 0, 0]),
         ("sudden", [0, 1, 1, 1, 1]),
         ("gradual", [0, 0, 0.5, 1, 1]),
+        ("incremental", [0, 0, 0.5, 1, 1]),
         ("recurring", [0, 1, 0, 1, 0]),
     ],
 )
@@ -187,6 +188,30 @@ def test_regimes_mix_in_proportion() -> None:
     assert schedule.regime(0) == OLD
     assert schedule.regime(100) == NEW
     assert schedule.regime(28).testing_share == pytest.approx(NEW.testing_share / 2)
+
+
+def test_a_change_can_come_about_in_part() -> None:
+    schedule = Schedule(scenario="sudden", change_day=14, size=0.25)
+    assert schedule.regime(13) == OLD
+    assert schedule.regime(14).testing_share == pytest.approx(NEW.testing_share / 4)
+
+
+@pytest.mark.parametrize("size", [0, 1.5])
+def test_a_change_by_no_share_is_refused(size: float) -> None:
+    with pytest.raises(SettingsError, match="change_size"):
+        Simulator(change_size=size)
+
+
+def test_the_same_frauds_creep_to_small_amounts() -> None:
+    stream = simulate(days=90, scenario="incremental", change_day=30)
+    assert [row.kind for row in stream] == [row.kind for row in simulate(days=90)]
+    amounts = defaultdict(list)
+    for row in stream:
+        amounts[row.kind, day_of(row) // 15].append(row.transaction.amount)
+    for kind in (Kind.LARGE_AMOUNT, Kind.STOLEN_CARD):
+        before, between, after = (median(amounts[kind, part]) for part in (1, 2, 5))
+        assert before > 10 * after
+        assert between > 5 * after
 
 
 def test_transactions_bound_the_stream_exactly_and_place_the_change_half_way() -> None:
