@@ -234,19 +234,24 @@ class Settings(TransportSettings):
     batch_window_days: Annotated[
         float,
         Field(gt=0, le=400, description="How far back in label time the labels lie that it is fitted on."),
-    ] = 60.0
+    ] = 28.0
     batch_min_frauds: Annotated[
         int, Field(ge=1, description="With fewer frauds than this among them it is not fitted.")
     ] = 200
     batch_negative_rate: Annotated[
         float,
-        Field(gt=0, le=1, description="Share of the legitimate transactions that it is fitted on."),
-    ] = 0.2
+        Field(
+            gt=0,
+            le=1,
+            description="Share of the legitimate transactions that it is fitted on; halved whenever"
+            " `batch_rows` would be exceeded.",
+        ),
+    ] = 1.0
     batch_rows: Annotated[
         int,
         Field(
             ge=1_000,
-            description="Most transactions that it is fitted on, the newest; 350 bytes of memory each.",
+            description="Most transactions that it is fitted on; 350 bytes of memory each.",
         ),
     ] = 400_000
     signing_key: Annotated[

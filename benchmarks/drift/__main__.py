@@ -3,10 +3,10 @@
     python -m benchmarks.drift [sudden ...] [--json D.json] [--seeds 10] [--jobs 2]
 
 Streams of the simulator run through the pipeline as in a backtest, every label seven days late: one in which
-nothing changes, then for each kind of change and each seed one in which frauds do, with four rivals on the
-same features and labels: the first champion left alone; an oracle that knows the day and begins anew; the
-same recipe, and LightGBM, begun anew every week on the labels of the last four. Exit code 1 when a bar is
-missed.
+nothing changes, then for each kind of change and each seed one in which frauds do, with the batch challenger
+in the field, and four rivals on the same features and labels: the first champion left alone; an oracle that
+knows the day and begins anew; the same recipe, and LightGBM, begun anew every week on the labels of the last
+four. Exit code 1 when a bar is missed.
 """
 
 import argparse

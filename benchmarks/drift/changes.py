@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.drift.observed import DELAY_DAYS, Observed, observe, simulator
-from benchmarks.drift.rivals import lightgbm, oracle, weekly
+from benchmarks.drift.observed import DELAY_DAYS, Observed, observe, simulated
+from benchmarks.drift.rivals import WINDOW_DAYS, lightgbm, oracle, weekly
 from producers.scenarios import Scenario
 from stream.clock import DAY_MS
 from stream.evaluation.ranking import average_precision
@@ -29,6 +29,7 @@ class Change(NamedTuple):
 CHANGES: Final[Mapping[str, Change]] = {
     "sudden": Change("sudden", 120, (60,)),
     "gradual": Change("gradual", 140, (60,)),
+    "incremental": Change("incremental", 140, (60,)),
     "recurring": Change("recurring", 160, (40, 80, 120)),
 }
 
@@ -44,7 +45,9 @@ def live_through(name: str, seed: int) -> dict[str, Any]:
     """
     change = CHANGES[name]
     first = change.at[0]
-    seen = observe(simulator(change.scenario, seed, change.days, first), seed, change.days, Settings())
+    # With the batch challenger, on as many days as its rival.
+    settings = Settings(batch="on", batch_window_days=WINDOW_DAYS)
+    seen = observe(simulated(change.scenario, seed, change.days, first), seed, change.days, settings)
     scores = {
         "served": seen.served,
         "alone": seen.alone,

@@ -1,5 +1,6 @@
 """Observed: what the pipeline made of a simulated stream, transaction by transaction."""
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,7 @@ from stream.backtest.run import Backtest
 from stream.clock import DAY_MS
 from stream.features.catalogue import WIDTH
 from stream.garbage import calm_collector
+from stream.recording import Recorded
 from stream.settings import Settings
 
 DELAY_DAYS: Final = 7
@@ -45,14 +47,23 @@ class Observed(NamedTuple):
         return [f"s{self.seed}-{number}" for number in range(begin, end)]
 
 
-def simulator(scenario: Scenario, seed: int, days: int, change_day: int) -> Simulator:
-    """Return 1,000 customers, some 2,000 transactions a day."""
-    return Simulator(
-        customers=1_000, terminals=2_000, seed=seed, days=days, scenario=scenario, change_day=change_day
+def simulated(
+    scenario: Scenario, seed: int, days: int, change_day: int, size: float = 1.0
+) -> Iterator[Recorded]:
+    """Simulate 1,000 customers, some 2,000 transactions a day."""
+    simulator = Simulator(
+        customers=1_000,
+        terminals=2_000,
+        seed=seed,
+        days=days,
+        scenario=scenario,
+        change_day=change_day,
+        change_size=size,
     )
+    return as_recorded(iter(simulator))
 
 
-def observe(stream: Simulator, seed: int, days: int, settings: Settings) -> Observed:
+def observe(records: Iterable[Recorded], seed: int, days: int, settings: Settings) -> Observed:
     """Run the pipeline over a stream: its roles, in event-time order, labels by the hour."""
     calm_collector()
     run = Backtest(settings)
@@ -66,7 +77,7 @@ def observe(stream: Simulator, seed: int, days: int, settings: Settings) -> Obse
             seen.append(answers._replace(pendings=()))
 
     summary = run.run(
-        as_recorded(iter(stream)),
+        records,
         timedelta(days=DELAY_DAYS),
         timedelta(hours=1),
         on_answers=keep,

@@ -37,11 +37,13 @@ class TrainingWindow:
     days
         Of label time, counted by the newest label seen: a label leaves so long after it came.
     negative_rate
-        Share of the legitimate transactions to keep, in (0, 1].
+        Share of the legitimate transactions to keep at first, in (0, 1].
     salt
         Decides, with a transaction's id, which ones (`stream.models.sampling.keeps`).
     most_rows
-        The oldest leave before there are more.
+        Before there are more, every other legitimate one leaves, and as many of those that come are left out
+        from then on: a window that is full goes as far back as one that is not. Where most rows are frauds,
+        the oldest leave.
 
     Notes
     -----
@@ -99,7 +101,7 @@ class TrainingWindow:
             self._rows[name] = _Row(self.now_ms, label.is_fraud, features)
             self.frauds += label.is_fraud
         if len(self._rows) > self._most_rows:
-            self._drop(next(iter(self._rows)))
+            self._thin()
 
     def sample(self) -> TrainingSet:
         """Return the rows as arrays.
@@ -127,6 +129,15 @@ class TrainingWindow:
             if self.now_ms - self._rows[oldest].known_ms < self._days_ms:
                 break
             self._drop(oldest)
+
+    def _thin(self) -> None:
+        if self.rows >= 2 * self.frauds:
+            self._negative_rate /= 2
+            for name, row in list(self._rows.items()):
+                if not row.is_fraud and not keeps(name, self._negative_rate, self._salt):
+                    self._drop(name)
+        if self.rows > self._most_rows:
+            self._drop(next(iter(self._rows)))
 
     def _drop(self, name: str) -> None:
         self.frauds -= self._rows.pop(name).is_fraud

@@ -13,6 +13,7 @@ from math import log1p
 from typing import Literal, NamedTuple
 
 import numpy as np
+from river.base import DriftDetector
 from river.drift import ADWIN
 
 Signal = Literal["missed_frauds", "false_alerts"]
@@ -61,7 +62,8 @@ class PerformanceDetector:
     Notes
     -----
     ADWIN reports every change of the mean, improvements too. A cut counts once the events after it show a
-    mean that is higher than the lowest seen before.
+    mean that is higher than the lowest seen before. Others that were tried in its place, by
+    :meth:`make_detector`, are in docs/drift.md.
     """
 
     def __init__(self, policy: DetectorPolicy) -> None:
@@ -71,15 +73,19 @@ class PerformanceDetector:
         self._legitimate_seen = 0
         self._streams: dict[Signal, _Watched] = {
             "missed_frauds": _Watched(
-                policy.delta, policy.min_rise, policy.min_events, policy.confirm_events
+                self.make_detector(), policy.min_rise, policy.min_events, policy.confirm_events
             ),
             "false_alerts": _Watched(
-                policy.delta,
+                self.make_detector(),
                 policy.min_rise,
                 policy.min_events * policy.alerts_a_fraud,
                 policy.confirm_events * policy.alerts_a_fraud,
             ),
         }
+
+    def make_detector(self) -> DriftDetector:
+        """Return what finds the cuts in one of the two streams, of values between 0 and 1."""
+        return ADWIN(delta=self._policy.delta, clock=8, grace_period=10)
 
     def update(self, is_fraud: bool, score: float, threshold: float) -> Drift | None:
         """Take in a matured label with the champion's score; return the drift it completes, if any."""
@@ -96,6 +102,13 @@ class PerformanceDetector:
             return self._feed("false_alerts", 0.0 if is_fraud else 1.0)
         return None
 
+    def still_worse(self, drift: Drift) -> Drift | None:
+        """Return `drift` with the mean as it is now; None when it is back to what it was before."""
+        now = self._streams[drift.signal].mean
+        if now is None or now - drift.before < self._policy.min_rise:
+            return None
+        return drift._replace(after=now)
+
     def _feed(self, signal: Signal, value: float) -> Drift | None:
         cut = self._streams[signal].update(value, self._labels)
         if cut is None:
@@ -105,24 +118,33 @@ class PerformanceDetector:
 
 
 class _Watched:
-    """One stream under an ADWIN, and what its mean was and became."""
+    """One stream under a detector, and what its mean was and became."""
 
-    def __init__(self, delta: float, min_rise: float, min_events: int, confirm_events: int) -> None:
+    def __init__(
+        self, detector: DriftDetector, min_rise: float, min_events: int, confirm_events: int
+    ) -> None:
         self._min_rise, self._min_events, self._confirm_events = min_rise, min_events, confirm_events
-        self._adwin = ADWIN(delta=delta, clock=8, grace_period=10)
+        self._detector = detector
         self._events = 0
+        self._total, self._since = 0.0, 0
+        """Of the values since the last cut, and how many they are."""
+        self.mean: float | None = None
+        """Of the values since the last cut; of those before until there are enough."""
         self._best = 1.0
         self._cut_at: int | None = None
 
     def update(self, value: float, now: int) -> tuple[float, float, int] | None:
         """Return the mean before and after a rise, and the time of the cut, once the rise is sure."""
         self._events += 1
-        # River's ADWIN starts with an empty window after each cut: from there its mean is the new one.
-        self._adwin.update(value)
-        mean = self._adwin.estimation
-        if self._adwin.drift_detected:
-            self._cut_at = now
-        elif self._adwin.width >= self._confirm_events:
+        self._detector.update(value)
+        if self._detector.drift_detected:
+            # River's detectors begin anew after each cut.
+            self._cut_at, self._total, self._since = now, 0.0, 0
+            return None
+        self._total += value
+        self._since += 1
+        if self._since >= self._confirm_events:
+            mean = self.mean = self._total / self._since
             if self._cut_at is not None:
                 cut_at, self._cut_at = self._cut_at, None
                 if self._events >= self._min_events and mean - self._best >= self._min_rise:

@@ -182,8 +182,8 @@ class Learner:
         self.rollbacks = 0
         self._served: list[str] = []
         """Who was champion before, newest last."""
-        self._newborn: str | None = None
-        """Who was born on the last drift, until it has served or was refused."""
+        self._newborns: list[str] = []
+        """Who was born on a drift, until it has served or was refused."""
         self._lessons: list[_Lesson] = []
         """What the models are still to learn of the batch in hand; between batches there is nothing."""
         self._published = 0
@@ -476,7 +476,7 @@ class Learner:
         recipe = champion.recipe if champion.fitted_to is None else self.policy.champion
         born = self.field.bear(recipe, self.offset, parent=champion.version)
         taught = self.policy.memory_labels
-        self._newborn = born.version
+        self._newborns.append(born.version)
         self.memory.teach(born, taught)
         detail = (
             f"{born.version} born on the drift of {champion.version}: it knows the last {taught} labels, and"
@@ -497,6 +497,8 @@ class Learner:
             return False
         evidence: dict[str, float | int | str] = {"average_precision": quality[weakest]}
         self._retire(weakest, "the lowest average precision of the challengers", evidence, events, now_ms)
+        if weakest in self._newborns:
+            self._newborns.remove(weakest)
         return True
 
     def _retire(
@@ -537,8 +539,8 @@ class Learner:
         now_ms: int,
     ) -> None:
         previous, self.field.champion = self.field.champion, version
-        if version == self._newborn:
-            self._newborn = None
+        if version in self._newborns:
+            self._newborns.remove(version)
         self._served = [*self._served, previous][-_MOST_PREDECESSORS:]
         events.append(self._event(kind, version, previous, detail, evidence, now_ms))
         self._advance_trial()
@@ -554,12 +556,20 @@ class Learner:
             detail = f"{champion} stays: {refusal.best} is not better beyond doubt"
             evidence = {"best": str(refusal.best), **self._numbers(refusal.verdict, refusal.begin)}
         evidence["trigger"] = refusal.trigger
+        if refusal.drift is not None:
+            detail += "; it has not recovered, and the next case is open"
         events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
+        if refusal.drift is not None:
+            if not self.field.crowded():
+                self._bear(self.field.contenders[champion], events, now_ms)
+            self._advance_trial()
+            return
         # A model that has come to nothing would cost its share of scoring and learning for ever, and each
         # alarm would add one: that is how a learner that is behind falls further behind.
-        newborn, self._newborn = self._newborn, None
-        if newborn in self.field.challengers:
-            self._retire(newborn, "the gate has refused it", {"state": self.case.state}, events, now_ms)
+        for version in self._newborns:
+            self._retire(version, "the gate has refused it", {"state": self.case.state}, events, now_ms)
+        if self._newborns:
+            self._newborns.clear()
             self._change_roster()
 
     def _on_confirmation(self, confirmed: Confirmation, events: list[ModelEvent], now_ms: int) -> None:

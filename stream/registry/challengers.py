@@ -108,11 +108,12 @@ class Field:
     def weakest(self, average_precision: Mapping[str, float], spared: Collection[str] = ()) -> str | None:
         """Name the challenger to retire: the lowest average precision.
 
-        Those not judged yet are spared, as are `spared`, and the eldest: frauds come back, and it is the one
-        that remembers most.
+        Those not judged yet are spared, as are `spared`, one that is fitted elsewhere, whose next fit would
+        only bring it back, and the eldest: frauds come back, and it is the one that remembers most.
         """
         eldest = next(iter(self.contenders))
-        candidates = [v for v in self.challengers if v != eldest and v not in spared]
+        spared = {eldest, *spared, *(v for v, one in self.contenders.items() if one.fitted_to is not None)}
+        candidates = [v for v in self.challengers if v not in spared]
         judged = [v for v in candidates if isfinite(average_precision.get(v, nan))]
         return min(judged, key=average_precision.__getitem__, default=None)
 

@@ -38,13 +38,15 @@ class SwapPolicy:
     check_labels: int = 500
     """In a case, and in probation, contenders score so many labels before they learn on;
     then the gate is asked."""
-    patience_labels: int = 20_000
-    """A case in which the gate was not passed for so long is closed."""
+    patience_labels: int = 8_000
+    """A case in which the gate was not passed for so long ends."""
     probation_labels: int = 6_000
     """After a swap, the predecessor is compared with the new champion for so long."""
     cooldown_labels: int = 4_000
     """After a probation or a refusal, nothing is opened for so long."""
-    trial_labels: int = 20_000
+    most_tries: int = 4
+    """As long as the champion has not recovered, there are so many cases in a row on one drift."""
+    trial_labels: int = 8_000
     """Labels that a trial rests on at most."""
 
 
@@ -59,12 +61,14 @@ class Swap(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A case was closed without a swap; the verdict is that of the best challenger, if any was judged."""
+    """A case ended without a swap; the verdict is that of the best challenger, if any was judged."""
 
     best: str | None
     verdict: Verdict | None
     trigger: Trigger
     begin: int
+    drift: Drift | None
+    """What the champion has not recovered from: the next case on it is open."""
 
 
 class Rollback(NamedTuple):
@@ -107,6 +111,8 @@ class Case:
         self._detector = PerformanceDetector(policy.detector)
         self._entered = 0
         self._drift: Drift | None = None
+        self._tries = 0
+        """Cases in a row that ended without anybody to take over."""
         self._reviews: dict[tuple[str, str], Looks] = {}
         """By champion and challenger: what reviews have spent stays spent, whoever served in between."""
         self._failed: dict[str, int] = {}
@@ -149,7 +155,7 @@ class Case:
 
     def promoted(self, predecessor: str, labels: int) -> None:
         """Put the champion on probation: it has taken over from `predecessor`."""
-        self.predecessor = predecessor
+        self.predecessor, self._tries = predecessor, 0
         self._enter("probation", labels)
 
     def rolled_back(self, failed: str, labels: int) -> None:
@@ -214,8 +220,10 @@ class Case:
             return None
         if best is None:
             best, verdict = self._ahead(self.trial.window, champion, challengers)
-        self._enter("cooldown", labels)
-        return Refusal(best, verdict, trigger, begin)
+        self._tries += 1
+        left = self._detector.still_worse(self._drift) if self._tries < self._policy.most_tries else None
+        self._enter("cooldown" if left is None else "evaluating", labels, left)
+        return Refusal(best, verdict, trigger, begin, left)
 
     def _examine(self, labels: int, champion: str) -> Rollback | Confirmation | None:
         """After a swap, look at the trial whether the predecessor is the better one after all."""
@@ -236,6 +244,7 @@ class Case:
 
     def _resume(self, labels: int) -> Resumption:
         drift = self._drift
+        self._tries = 0
         if drift is None:
             self._enter("serving", labels)
         else:
@@ -284,7 +293,7 @@ class Case:
         if state != "probation":
             self.predecessor = None
         if state != "evaluating":
-            # Whoever serves now is judged from a clean slate.
+            # Whoever serves now is judged from a clean slate, unless there is another case on its failure.
             self._detector = PerformanceDetector(self._policy.detector)
 
 

@@ -39,12 +39,12 @@ class FitterPolicy:
 
     every_ms: int = 7 * DAY_MS
     """Label time from one fit to the next."""
-    window_days: float = 60.0
+    window_days: float = 28.0
     """Label time that the window reaches back."""
     min_frauds: int = 200
     """With fewer in the window it does not fit."""
-    negative_rate: float = 0.2
-    """Share of the legitimate transactions in the window."""
+    negative_rate: float = 1.0
+    """Share of the legitimate transactions in the window, until there are too many."""
     most_rows: int = 400_000
     """Of the window."""
     seed: int = 7

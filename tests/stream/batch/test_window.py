@@ -75,14 +75,6 @@ def test_a_label_out_of_order_stays_as_long_as_one_that_came_with_it() -> None:
     assert [value for value, _ in held(one)] == [3, 4]
 
 
-def test_the_oldest_leave_when_there_are_too_many() -> None:
-    one = window(most=3)
-    for n in range(5):
-        one.add(label(f"t{n}", fraud=n in {0, 4}), features(n))
-    assert held(one) == [(2, False), (3, False), (4, True)]
-    assert one.frauds == 1
-
-
 def test_a_correction_replaces_what_was_said_before() -> None:
     one = window()
     for n in range(3):
@@ -132,7 +124,7 @@ def test_an_empty_window_has_no_sample() -> None:
 def test_it_holds_what_a_naive_recount_says(labels: list[tuple[int, bool, float, Source]], most: int) -> None:
     one = window(days=7, rate=0.5, most=most)
     naive: list[tuple[int, bool, int]] = []
-    now = 0
+    now, rate = 0, 0.5
     for n, fraud, day, source in labels:
         one.add(label(f"t{n}", fraud=fraud, day=day, source=source), features(n))
         now = max(now, round(day * DAY_MS))
@@ -141,11 +133,34 @@ def test_it_holds_what_a_naive_recount_says(labels: list[tuple[int, bool, float,
         if said and (said[0] == fraud or source == "settlement"):
             continue
         naive = [row for row in naive if row[0] != n]
-        if fraud or keeps(f"t{n}", 0.5, 7):
+        if fraud or keeps(f"t{n}", rate, 7):
             naive.append((n, fraud, now))
+        if len(naive) > most and 2 * sum(row[1] for row in naive) <= len(naive):
+            rate /= 2
+            naive = [row for row in naive if row[1] or keeps(f"t{row[0]}", rate, 7)]
         naive = naive[-most:]
     assert one.rows == len(naive)
     assert one.frauds == sum(fraud for _, fraud, _ in naive)
     if naive:
         assert held(one) == [(float(n), fraud) for n, fraud, _ in naive]
         assert math.isclose(one.sample().last_label_ms, naive[-1][2])
+
+
+def test_a_full_window_keeps_half_of_the_legitimate_ones_of_every_day() -> None:
+    one = window(most=100)
+    for n in range(260):
+        one.add(label(f"t{n}", fraud=n % 20 == 0, day=n / 10), features(n))
+    assert one.rows <= 100
+    assert one.frauds == 13
+    rate = one.sample().negative_rate
+    assert rate == 0.25
+    kept = [n for n in range(260) if n % 20 == 0 or keeps(f"t{n}", rate, 7)]
+    assert held(one) == [(float(n), n % 20 == 0) for n in kept]
+
+
+def test_a_window_full_of_frauds_lets_the_oldest_go() -> None:
+    one = window(most=50)
+    for n in range(60):
+        one.add(label(f"t{n}", fraud=True, day=n / 100), features(n))
+    assert [value for value, _ in held(one)] == [float(n) for n in range(10, 60)]
+    assert one.sample().negative_rate == 1.0

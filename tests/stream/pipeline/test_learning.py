@@ -35,6 +35,7 @@ QUICK = SwapPolicy(
     check_labels=50,
     cooldown_labels=300,
     patience_labels=600,
+    most_tries=1,
 )
 POLICY = LearningPolicy(champion="logistic", challengers=("tree",), snapshot_labels=100, swap=QUICK)
 
@@ -340,6 +341,26 @@ def test_a_newborn_that_has_served_stays_when_a_later_case_is_refused() -> None:
     assert ("gate_refused", "logistic-2") in later
     assert ("retired", "logistic-3") in later
     assert {*learner.field.contenders} >= {"logistic-1", "tree-1", "logistic-2"}
+
+
+def test_newborns_stay_as_long_as_there_are_cases_on_the_same_drift() -> None:
+    learner = Learner(replace(POLICY, swap=replace(QUICK, review_labels=10**9, most_tries=2)))
+    stream(learner, 1600, good="logistic-1", bad="tree-1")
+    random = np.random.default_rng(1)
+    found = []
+    for n in range(1600, 3600):
+        scores = {"logistic-1": random.random() * 0.4, "tree-1": random.random() * 0.4}
+        found += events([learn(learner, joined(n, fraud=n % 8 == 0, scores=scores))])
+    assert found[:7] == [
+        ("drift", "logistic-1"),
+        ("born", "logistic-2"),
+        ("gate_refused", "logistic-1"),
+        ("born", "logistic-3"),
+        ("gate_refused", "logistic-1"),
+        ("retired", "logistic-2"),
+        ("retired", "logistic-3"),
+    ]
+    assert learner.drifts == 1
 
 
 def test_the_field_does_not_grow_without_bound() -> None:

@@ -129,7 +129,8 @@ def test_a_drift_is_decided_by_the_trial_from_its_beginning_on() -> None:
 
 
 def test_a_drift_that_nobody_masters_is_closed_when_patience_ends() -> None:
-    played = Played(NO_REVIEWS).stream(1_600, "a-1").stream(1_500)
+    once = SwapPolicy(**{**NO_REVIEWS.__dict__, "most_tries": 1})
+    played = Played(once).stream(1_600, "a-1").stream(1_500)
     assert played.states[:3] == ["serving", "evaluating", "cooldown"]
     refusal = played.happened[0]
     assert isinstance(refusal, Refusal)
@@ -147,6 +148,21 @@ def test_a_drift_noticed_in_the_cooldown_opens_a_case_when_that_is_over() -> Non
     resumed = played.happened[-1]
     assert isinstance(resumed, Resumption)
     assert resumed.drift is not None
+
+
+def test_a_champion_that_goes_on_failing_gets_another_case_some_times() -> None:
+    detector = DetectorPolicy(alerts_a_fraud=1, legitimate=200)
+    policy = SwapPolicy(**{**NO_REVIEWS.__dict__, "detector": detector, "most_tries": 3})
+    played = Played(policy).stream(1_600, "a-1").stream(5_000)
+    assert played.kinds == [Refusal, Refusal, Refusal, Resumption]
+    drifts = [one.drift for one in played.happened if isinstance(one, Refusal)]
+    assert [drift is None for drift in drifts] == [False, False, True]
+    assert played.states == ["serving", "evaluating", "cooldown", "serving"]
+
+
+def test_a_champion_that_has_recovered_by_the_end_of_the_case_is_left_alone() -> None:
+    played = Played(NO_REVIEWS).stream(1_600, "a-1").stream(350).stream(3_000, "a-1")
+    assert played.states == ["serving", "evaluating", "cooldown", "serving"]
 
 
 @pytest.mark.parametrize("version", ["b-1", "c-1"])
