@@ -1,45 +1,44 @@
-"""Record batches: what one fetch returned for one partition travels through Faust as one message.
+"""Record batches: what is fetched of one partition at a time is handed over as a whole.
 
-Faust spends 200 to 300 microseconds on every message: conductor, channel, event, acknowledgement. Here a
-message is a whole record batch, so that a record's share of that is under one. Group membership, rebalancing,
-back-pressure and commits stay Faust's own.
+Faust spends 200 to 300 microseconds on every message: conductor, channel, event, acknowledgement; and each
+goes through its event loop, where it waits its turn. Here records do not pass through that loop at all. They
+are handed over a record batch at a time, by the thread that fetches them. Group membership, rebalancing and
+commits stay Faust's own, which takes each second of fetching for one fetch without records.
 
-An agent on a topic of :func:`batch_topic` takes lists of records, and says itself when one is done::
+Whoever works on the topic takes the records, and says itself when a batch is done::
 
-    @app.agent(batch_topic(app, "transactions"))
-    async def score(stream):
-        async for event in stream.events():
-            records = take(event)
-            ...  # effects
-            acknowledge(event)
-            let_in(app)
+    def deliver(batch: RecordBatch) -> None:  # called in the consumer's thread: it must return at once
+        executor.submit(work, batch)
 
-Faust's own acknowledgements are off for these topics (``acks=False``). It acknowledges a message also when
-the agent raised, and when the message was skipped because a rebalance had overtaken it; as one
-acknowledgement stands for everything before it, that would lose records. What is never acknowledged comes
-again.
+    def work(batch: RecordBatch) -> None:
+        records = take(app, batch)
+        ...  # effects
+        loop.call_soon_threadsafe(acknowledge, app, batch)
+        let_in(app)
+
+    batch_topic(app, "transactions", deliver)
+
+What is never acknowledged comes again: the next time the partition is assigned.
 
 The methods overridden are Faust's inner ones; ``tests/stream/adapters/test_record_batches.py`` notices an
 upgrade that moves the ground under them.
 """
 
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import faust
 from faust.auth import OAuthCredentials
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP, ConsumerMessage, EventT
+from faust.types import TP
 from yarl import URL
 
 from stream.adapters.intake import Intake
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.kafka_token import ClientCredentials
 from stream.records import Record
-
-BUFFERED_BATCHES: Final = 4
-"""Record batches that wait in memory for the agent; when as many wait, fetching pauses."""
 
 FETCH_WAIT_MS: Final = 50
 """How long the broker may hold a fetch back for records to come. Faust's 1,500 ms do no harm on Kafka, which
@@ -51,12 +50,77 @@ AssignmentHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 StartOffset = Callable[[str, int], int | None]
 """Given a topic and a partition just assigned: the offset to read from, or None for the committed one."""
 
+Fetched = Mapping[TP, list[Any]]
+"""What aiokafka makes of a fetch, by partition."""
+
+Fetch = Callable[[float], Awaitable[Fetched]]
+"""Fetches once; given how long it may wait, seconds."""
+
+
+class RecordBatch:
+    """Records of one partition, in offset order, on their way to whoever works on them.
+
+    Parameters
+    ----------
+    tp
+        Their partition.
+    generation_id
+        Of the consumer group, when they were fetched.
+    records
+        Never empty. It may grow until it is taken: see :func:`take`.
+    follows
+        The offset after the batch handed over just before; None for the first since a rebalance.
+    """
+
+    __slots__ = ("follows", "generation_id", "records", "tp")
+
+    def __init__(self, tp: TP, generation_id: int, records: list[Record], follows: int | None) -> None:
+        self.tp = tp
+        self.generation_id = generation_id
+        self.records = records
+        self.follows = follows
+
+
+Deliver = Callable[[RecordBatch], None]
+"""Given a batch, in the consumer's thread; returns at once."""
+
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust offers no setting for it
         return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> Fetched:
+        """Fetch and hand over for as long as Faust would wait for one fetch; return what is left to Faust."""
+        inherited = super()._fetch_records
+
+        async def fetch(seconds: float) -> Fetched:
+            consumer.resume(*consumer.assignment())
+            fetched: Fetched = await inherited(
+                consumer, active_partitions, timeout=seconds, max_records=max_records
+            )
+            if sum(map(len, fetched.values())) < (max_records or 0):
+                # Else aiokafka would fetch ahead, the first record that comes, and the others wait behind it.
+                consumer.pause(*consumer.assignment())
+            return fetched
+
+        # However long nothing is wanted: the group's coordinator counts the time that nobody fetches.
+        with consumer._fetcher._subscriptions.fetch_context():  # noqa: SLF001 - as Faust does
+            left: Fetched = await self.consumer.pump(fetch, timeout or 0.0)
+            return left
+
+    def rewind(self, fetched: Fetched) -> None:
+        """Let records that were just fetched be fetched again."""
+        for tp, records in fetched.items():
+            if records:
+                self._consumer.seek(tp, records[0].offset)
 
     def highwaters_known(self) -> dict[TP, int]:
         """Return the end of each assigned partition, as the last fetch response told; may be asked always."""
@@ -79,17 +143,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # F
         return {TP(tp.topic, tp.partition): assignment.state_value(tp) for tp in assignment.tps}
 
 
-class _BatchMessage(ConsumerMessage):  # type: ignore[misc]  # Faust has no types
-    """A record batch on its way through Faust."""
-
-    records: list[Record]
-    """Not its value, which an agent could read while it still grows: see :func:`take`."""
-    follows: int | None = None
-    """The offset after the batch delivered just before; None for the first since a rebalance."""
-
-
 class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
-    """Faust's Kafka consumer, for which a record batch is one message."""
+    """Faust's Kafka consumer, which hands records of batched topics over by itself."""
 
     transport: "RecordBatchTransport"
 
@@ -98,13 +153,13 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         self._next_offset: dict[TP, int] = {}
         """What was acknowledged ends before it."""
         self._delivered: dict[TP, int] = {}
-        """What was handed to Faust since the last rebalance ends before it."""
+        """What was handed over since the last rebalance ends before it."""
         self._fetched: dict[TP, int] = {}
         """What was fetched since the last rebalance ends before it."""
-        self.intake: Intake[_BatchMessage] = Intake(self.app.conf.broker_max_poll_records)
+        self.intake: Intake[RecordBatch] = Intake(self.app.conf.broker_max_poll_records)
 
-    def acknowledge(self, message: _BatchMessage) -> bool:
-        """Mark a record batch as done, so that it may be committed.
+    def acknowledge(self, batch: RecordBatch) -> bool:
+        """Mark a record batch as done, so that it may be committed; to be called in the app's event loop.
 
         Returns
         -------
@@ -113,18 +168,22 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             by now; or when the batch before it was not acknowledged, and would be lost. Either comes again,
             the latter once the partition is assigned anew.
         """
-        tp = message.tp
-        if message.generation_id != self.app.consumer_generation_id:
+        tp, last = batch.tp, batch.records[-1].offset
+        if batch.generation_id != self.app.consumer_generation_id:
             return False
-        if message.follows is not None and self._next_offset.get(tp) != message.follows:
+        if batch.follows is not None and self._next_offset.get(tp) != batch.follows:
             self.log.error(
                 "%s/%s: the batch that ends with offset %s is not acknowledged, as the one before it was not",
-                *(tp.topic, tp.partition, message.offset),
+                *(tp.topic, tp.partition, last),
             )
             return False
-        self._acked[tp] = [message.offset]
-        self._next_offset[tp] = message.offset + 1
+        self._acked[tp] = [last]
+        self._next_offset[tp] = last + 1
         return True
+
+    def overtaken(self, batch: RecordBatch) -> bool:
+        """Tell whether a rebalance has begun since the batch was fetched."""
+        return not self.flow_active or batch.generation_id != self.app.consumer_generation_id
 
     def consumer_lag(self) -> dict[tuple[str, int], int]:
         """Return for each assigned partition how many of its records have not been acknowledged.
@@ -202,70 +261,46 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def on_buffer_full(self, tp: TP) -> None:
-        """Leave a batched partition active: the full buffer itself holds the fetcher back.
+    async def pump(self, fetch: Fetch, seconds: float) -> Fetched:
+        """Fetch whenever more is wanted, and hand it over; in the consumer's thread.
 
-        Faust would stop asking for this partition, and with no partition left to ask for it sleeps a whole
-        second, in which the agent has long emptied the few batches of the buffer.
+        Returns
+        -------
+        Fetched
+            Records of topics that are not batched, as soon as there are some; nothing after so many seconds,
+            or when Faust wants nothing to flow.
         """
-        if tp.topic not in self.transport.batched_topics:
-            super().on_buffer_full(tp)
+        end = time.monotonic() + seconds
+        while self.flow_active and (left := end - time.monotonic()) > 0:
+            if not await self.intake.appetite(left) or not self.flow_active:
+                continue
+            fetched = await fetch(max(0.001, end - time.monotonic()))
+            if not self.flow_active:
+                # Faust may have set the positions of the new assignment already.
+                self._thread.rewind(fetched)
+                return {}
+            # aiokafka returns records of its present assignment only, which this is the generation of.
+            generation_id = self.app.consumer_generation_id
+            self.intake.fetched(sum(map(len, fetched.values())))
+            others = {}
+            for tp, some in fetched.items():
+                if tp.topic not in self.transport.batched_topics:
+                    others[tp] = some
+                elif some:
+                    self._hand_over(TP(tp.topic, tp.partition), [*map(_record, some)], generation_id)
+            if others:
+                return others
+        return {}
 
-    async def _wait_next_records(
-        self,
-        timeout: float,  # noqa: ASYNC109 - Faust's signature
-    ) -> tuple[Mapping[TP, list[Any]] | None, set[TP] | None]:
-        await self.intake.appetite(timeout)
-        records, active_partitions = await super()._wait_next_records(timeout)
-        batched = self.transport.batched_topics
-        self.intake.fetched(sum(map(len, (records or {}).values())))
-        if records:
-            self._fetched |= {tp: fetched[-1].offset + 1 for tp, fetched in records.items() if fetched}
-            records = {
-                tp: [fetched] if fetched and tp.topic in batched else fetched
-                for tp, fetched in records.items()
-                if not self._joins(tp, fetched)
-            }
-        return records, active_partitions
-
-    def _joins(self, tp: TP, fetched: list[Any]) -> bool:
-        """Add what was fetched to a batch that the agent has not begun with, where there is one."""
-        # While no messages flow, Faust drops what was fetched, to fetch it again.
-        if not fetched or not self.flow_active:
-            return False
-        message = self.intake.room(tp, len(fetched), self.app.consumer_generation_id)
-        if message is None:
-            return False
-        message.records.extend(map(_record, fetched))
-        message.offset = fetched[-1].offset
-        self._delivered[tp] = message.offset + 1
-        return True
-
-    def _to_message(self, tp: TP, record: Any) -> Any:
-        if not isinstance(record, list):
-            return super()._to_message(tp, record)
-        last = record[-1]
-        self._next_offset.setdefault(tp, record[0].offset)
-        message = _BatchMessage(
-            last.topic,
-            last.partition,
-            last.offset,
-            last.timestamp / 1000.0,
-            last.timestamp_type,
-            headers=None,
-            key=None,
-            value=(),
-            checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
-            tp=tp,
-            generation_id=self.app.consumer_generation_id,
-        )
-        message.records = [*map(_record, record)]
-        message.follows = self._delivered.get(tp)
-        self._delivered[tp] = last.offset + 1
-        self.intake.offer(message)
-        return message
+    def _hand_over(self, tp: TP, records: list[Record], generation_id: int) -> None:
+        end = records[-1].offset + 1
+        self._fetched[tp] = end
+        if self.intake.join(tp, records, generation_id) is None:
+            self._next_offset.setdefault(tp, records[0].offset)
+            batch = RecordBatch(tp, generation_id, records, self._delivered.get(tp))
+            self.intake.offer(batch)
+            self.transport.batched_topics[tp.topic](batch)
+        self._delivered[tp] = end
 
     def _new_offset(self, tp: TP) -> int | None:
         """Return the offset to commit: past the last acknowledged batch, as batches are done in order."""
@@ -302,17 +337,8 @@ class RecordBatchTransport(driver.Transport):  # type: ignore[misc]  # Faust has
     ) -> None:
         super().__init__(servers, app)
         self.start_offset = start_offset
-        self.batched_topics: set[str] = set()
-
-
-class _RecordSchema(faust.Schema):  # type: ignore[misc]  # Faust has no types
-    """Hands keys and values on as they are: decoding is the pipeline's, a batch at a time."""
-
-    def loads_key(self, _app: Any, message: ConsumerMessage, **_kwargs: Any) -> Any:
-        return message.key
-
-    def loads_value(self, _app: Any, message: ConsumerMessage, **_kwargs: Any) -> Any:
-        return message.value
+        self.batched_topics: dict[str, Deliver] = {}
+        """Who is handed the records of each."""
 
 
 def record_batch_app(
@@ -352,7 +378,6 @@ def record_batch_app(
         broker_heartbeat_interval=session_timeout_seconds / 3,
         broker_commit_interval=commit_interval_seconds,
         consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=BUFFERED_BATCHES,
         # Waiting for streams to empty hangs at shutdown; what was not acknowledged comes again.
         stream_wait_empty=False,
         # Topics are made by `fraudstream topics create`, with the settings that they need.
@@ -385,10 +410,10 @@ def _credentials(access: KafkaAccess) -> Any:
     return faust.SSLCredentials(access.ssl_context) if access.ssl_context is not None else None
 
 
-def batch_topic(app: faust.App, name: str) -> Any:
-    """Declare a topic that `app`, made by :func:`record_batch_app`, reads in record batches."""
-    app.transport.batched_topics.add(name)
-    return app.topic(name, schema=_RecordSchema(), acks=False, internal=False)
+def batch_topic(app: faust.App, name: str, deliver: Deliver) -> None:
+    """Let `app`, made by :func:`record_batch_app`, read a topic in record batches, handed to `deliver`."""
+    app.transport.batched_topics[name] = deliver
+    app.topics.add(app.topic(name, acks=False, internal=False))
 
 
 def on_assignment(app: faust.App, handler: AssignmentHandler) -> None:
@@ -406,33 +431,34 @@ def on_assignment(app: faust.App, handler: AssignmentHandler) -> None:
     app.on_rebalance_complete.connect(complete, weak=False)
 
 
-def overtaken(event: EventT) -> bool:
-    """Tell whether a rebalance has happened since the batch was fetched.
+def overtaken(app: faust.App, batch: RecordBatch) -> bool:
+    """Tell whether a rebalance has begun since the batch was fetched.
 
-    It is then to be left alone: its partition may be another worker's, and where it is still ours the batch
-    comes again.
+    It is then not to be begun with: its partition may be another worker's, and where it is still ours the
+    batch comes again. May be called in any thread.
     """
-    return bool(event.message.generation_id != event.app.consumer_generation_id)
+    consumer: RecordBatchConsumer = app.consumer
+    return consumer.overtaken(batch)
 
 
-def acknowledge(event: EventT) -> bool:
-    """Mark the event's record batch as done; see :meth:`RecordBatchConsumer.acknowledge`."""
-    acknowledged: bool = event.app.consumer.acknowledge(event.message)
-    return acknowledged
+def acknowledge(app: faust.App, batch: RecordBatch) -> bool:
+    """Mark a record batch as done; see :meth:`RecordBatchConsumer.acknowledge`."""
+    consumer: RecordBatchConsumer = app.consumer
+    return consumer.acknowledge(batch)
 
 
-def take(event: EventT) -> list[Record]:
-    """Return the records of the event's batch, which from now on is complete.
+def take(app: faust.App, batch: RecordBatch) -> list[Record]:
+    """Return the records of a batch, which from now on is complete.
 
     Of one partition, in offset order, never empty. Until :func:`let_in` nothing more is fetched, unless there
-    is more than a batch may hold; see :mod:`stream.adapters.intake`.
+    is more than a batch may hold; see :mod:`stream.adapters.intake`. May be called in any thread.
     """
-    records: list[Record] = event.app.consumer.intake.take(event.message)
-    return records
+    consumer: RecordBatchConsumer = app.consumer
+    return consumer.intake.take(batch)
 
 
 def let_in(app: faust.App) -> None:
-    """Let more be fetched: the agent is done with the batch that it took, or soon will be."""
+    """Let more be fetched: the work on the batch that was taken is done, or soon will be; in any thread."""
     app.consumer.intake.let_in()
 
 

@@ -133,6 +133,8 @@ class ScorerReport(NamedTuple):
     """Signals that have fired."""
     stages: dict[str, float]
     """Seconds spent in each stage."""
+    emitted_at: int = 0
+    """When all of it was emitted, milliseconds since 1970."""
 
     @property
     def pendings(self) -> dict[str, Pending]:
@@ -345,7 +347,7 @@ class ScorerRole:
         if due.answers or due.letters or due.events:
             self._waits.kafka(self._emitter.emit, _Emission(self._topics, due))
         watch.lap("emit")
-        return report._replace(stages=report.stages | watch.laps)
+        return report._replace(stages=report.stages | watch.laps, emitted_at=self._clock())
 
     def _check_gap(self, first: Record, owned: _Partition) -> int:
         stored, answered = owned.tenure.watermark + 1, owned.resumption.answered

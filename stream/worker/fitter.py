@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stream.adapters.metrics import Metrics
-from stream.adapters.record_batches import batch_topic
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.records import Record
@@ -35,7 +34,6 @@ class FitterHost(Host):
             self.store, wall_clock, FitterPolicy.of(settings), self.signing_key, self.waits
         )
         self._next_offset: int | None = None
-        self.app.agent(batch_topic(self.app, self.input_topic), name="fit")(self.consume)
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Become the fitter, with an empty window."""
@@ -50,8 +48,12 @@ class FitterHost(Host):
         """Take in a batch, and fit if it is time."""
         return self.role.handle(batch)
 
-    def observe(self, report: FitterReport) -> None:
-        """Put a batch's report into the metrics, and its fits into the log."""
+    def observe(self, reports: Sequence[FitterReport]) -> None:
+        """Put the reports of batches into the metrics, and their fits into the log."""
+        for report in reports:
+            self._show(report)
+
+    def _show(self, report: FitterReport) -> None:
         metrics = self.metrics
         metrics.batch_records.labels("fit").observe(report.labels)
         for stage, seconds in report.stages.items():

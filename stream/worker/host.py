@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -15,7 +17,9 @@ from stream.adapters.input_log import KafkaInputLog
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.metrics import Metrics
 from stream.adapters.record_batches import (
+    RecordBatch,
     acknowledge,
+    batch_topic,
     consumer_lag,
     let_in,
     on_assignment,
@@ -41,6 +45,8 @@ SLOW_SECONDS: Final = 5.0
 """A batch takes milliseconds: one that takes so long waits for something; unless the role says otherwise."""
 BLOCKED_SECONDS: Final = 45.0
 """Redis takes 5 s to be found away, Kafka 35: what has not said after so long that it waits is blocked."""
+SETTLE_SECONDS: Final = 0.05
+"""How long a batch that is done waits for others, to be acknowledged and observed with them."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -48,13 +54,15 @@ T = TypeVar("T")
 class Host(ABC):
     """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
 
-    The event loop stays free for heartbeats and health; a role stays plain, blocking code. What remains of a
-    batch once its effects are stored, such as waiting for the broker, is done in a second thread, in the same
-    order; only then is it acknowledged.
+    The event loop stays free for heartbeats and health; a role stays plain, blocking code. Batches come
+    straight from the thread that fetches them. What remains of one once its effects are stored, such as
+    waiting for the broker, is done in a second thread, in the same order; only then is it acknowledged. The
+    event loop hears some times a second of all batches that are done since: each that woke it would have to
+    share the interpreter with it.
     """
 
     overlapping: bool = False
-    """Whether that goes on while the next batch is at work: neither `conclude` nor `observe` may then look at
+    """Whether what remains of a batch is done while the next one is at work: `conclude` may then not look at
     what a batch changes."""
 
     slow_seconds: float = SLOW_SECONDS
@@ -90,15 +98,22 @@ class Host(ABC):
         """Customers and terminals, as the metrics have it."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._second = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-conclude")
-        self._conclusion: asyncio.Task[None] | None = None
+        self._conclusion: Future[None] | None = None
         """Of the batch before the one at work."""
-        self._concluding: float | None = None
-        self._turn = asyncio.Lock()
+        self._done: deque[tuple[RecordBatch, Any]] = deque()
+        """Batches to be acknowledged, and their reports."""
+        self._settling = False
+        """Whether the event loop will look after them without being told again."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._assigned = asyncio.Event()
         self._held: list[int] = []
+        self._resting = False
+        """Whether no batch may begin any more."""
         self._gave_up = False
         self._began: float | None = None
+        self._concluding: float | None = None
         self._fenced_since: float | None = None
+        batch_topic(self.app, input_topic, self.accept)
         on_assignment(self.app, self._on_assigned)
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_before_shutdown.connect(self._drain)
@@ -118,8 +133,12 @@ class Host(ABC):
         return outcome
 
     @abstractmethod
-    def observe(self, report: Any) -> None:
-        """Put a batch's report into the metrics."""
+    def observe(self, reports: Sequence[Any]) -> None:
+        """Put the reports of some batches into the metrics.
+
+        Runs in the role's thread, a batch at a time; or, of a host that is :attr:`overlapping`, in the event
+        loop, while others are at work.
+        """
 
     def tick(self) -> None:  # noqa: B027 - a role may have nothing to do
         """Do what time asks for; runs in the role's thread, every second, only while partitions are held."""
@@ -134,76 +153,99 @@ class Host(ABC):
     # What both share.
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking code in the role's thread."""
-        loop = asyncio.get_running_loop()
-        self._began = loop.time()
-        try:
-            return await loop.run_in_executor(self._thread, lambda: call(*args, **kwargs))
-        finally:
-            self._began = None
+        """Run blocking code in the role's thread, after what was there before."""
+        self._loop = asyncio.get_running_loop()
+        return await self._loop.run_in_executor(self._thread, lambda: self._timed(call, *args, **kwargs))
+
+    def accept(self, batch: RecordBatch) -> None:
+        """Take a batch in, to be worked on when those before it are done; in the consumer's thread."""
+        if not self._resting:
+            self._thread.submit(self._take_on, batch)
 
     def nearly_done(self) -> None:
         """Let the next batch be fetched, while this one is still at work; for :meth:`handle` to call."""
-        self._loop.call_soon_threadsafe(let_in, self.app)
+        let_in(self.app)
 
-    async def consume(self, stream: Any) -> None:
-        """Handle record batches as they come; acknowledge each after its effects are out."""
-        self._loop = asyncio.get_running_loop()
-        async for event in stream.events():
-            await self._assigned.wait()
-            async with self._turn:
-                await self._take_on(event)
-            let_in(self.app)
+    def _timed(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._began = time.monotonic()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            self._began = None
 
-    async def _take_on(self, event: Any) -> None:
-        if self.stopping.is_set() or self.fatal is not None or overtaken(event):
-            return  # never acknowledged: it comes again, here or elsewhere
-        async with self._facing():
-            outcome = await self.run(self.handle, take(event))
-            await self._concluded()
-            if self.fatal is None and not self._gave_up:
-                self._conclusion = asyncio.create_task(self._conclude(event, outcome))
+    def _take_on(self, batch: RecordBatch) -> None:
+        """Work on a batch; in the role's thread."""
+        with self._facing():
+            records = take(self.app, batch)
+            if self._may_begin(batch):
+                self._timed(self._work_on, batch, records)
+        let_in(self.app)
+
+    def _may_begin(self, batch: RecordBatch) -> bool:
+        """Tell whether a batch is to be worked on; else it is never acknowledged, and comes again."""
+        idle = self._resting or self.stopping.is_set() or self.fatal is not None
+        return not idle and self._assigned.is_set() and not overtaken(self.app, batch)
+
+    def _work_on(self, batch: RecordBatch, records: Sequence[Record]) -> None:
+        outcome = self.handle(records)
+        self._await_conclusion()
+        if self.fatal is not None or self._gave_up:
+            return
+        if self.overlapping:
+            self._conclusion = self._second.submit(self._conclude, batch, outcome)
+        else:
+            self._conclude(batch, outcome)
+
+    def _conclude(self, batch: RecordBatch, outcome: Any) -> None:
+        """Do what remains of a batch, which then is to be acknowledged; may be beside the next."""
+        self._concluding = time.monotonic()
+        with self._facing():
+            report = self.conclude(outcome)
             if not self.overlapping:
-                await self._concluded()
-
-    async def _conclude(self, event: Any, outcome: Any) -> None:
-        """Do what remains of a batch, then acknowledge it."""
-        loop = asyncio.get_running_loop()
-        self._concluding = loop.time()
-        async with self._facing():
-            report = await loop.run_in_executor(self._second, self.conclude, outcome)
-            acknowledge(event)
-            self.observe(report)
+                self.observe([report])
+            self._done.append((batch, report))
+            if not self._settling and self._loop is not None:
+                self._settling = True
+                self._loop.call_soon_threadsafe(self._loop.call_later, SETTLE_SECONDS, self._settle)
         self._concluding = None
 
-    async def _concluded(self) -> None:
+    def _await_conclusion(self) -> None:
         """Wait until nothing remains of the batch before."""
         if self._conclusion is not None:
-            await asyncio.wait([self._conclusion])
-            self._conclusion = None
+            wait([self._conclusion])
 
-    @asynccontextmanager
-    async def _facing(self) -> AsyncIterator[None]:
-        """Draw the consequences of whatever goes wrong within."""
+    def _settle(self) -> None:
+        """Acknowledge and observe what is done; in the event loop."""
+        self._settling = False
+        reports = []
+        with self._facing():
+            while self._done:
+                batch, report = self._done.popleft()
+                acknowledge(self.app, batch)
+                reports.append(report)
+            if reports and self.overlapping:
+                self.observe(reports)
+
+    @contextmanager
+    def _facing(self) -> Iterator[None]:
+        """Draw the consequences of whatever goes wrong within, before anything else begins; in any thread."""
         try:
             yield
         except FencedError as error:
             self._on_fenced(error)
         except StoppedError as error:
             self._give_up(error)
-        except asyncio.CancelledError:
-            self._gave_up = True
-            raise
         except BaseException as error:  # noqa: BLE001 - a bug ends the process before any acknowledgement
-            await self.die(error)
+            self.die(error)
 
-    async def die(self, error: BaseException) -> None:
+    def die(self, error: BaseException) -> None:
         """End the process: its supervisor starts it again, and what was not acknowledged comes again."""
         if self.fatal is None:
             self.fatal = error
             expected = isinstance(error, FraudstreamError)
             _log.critical("%s stops: %s", self.name, error, exc_info=None if expected else error)
-            await self.app.crash(error)
+            if self._loop is not None:
+                asyncio.run_coroutine_threadsafe(self.app.crash(error), self._loop)
 
     def reasons(self) -> list[str]:
         """Say why this role is not ready; empty when it is."""
@@ -212,7 +254,7 @@ class Host(ABC):
         if self.waiting_for is not None:
             return [f"{self.name} waits: {self.waiting_for}"]
         if self.at_work_since is not None:
-            seconds = asyncio.get_running_loop().time() - self.at_work_since
+            seconds = time.monotonic() - self.at_work_since
             if seconds > self.slow_seconds:
                 return [f"{self.name}: at work on one batch for {seconds:.0f} s; is Kafka away?"]
         if not self._assigned.is_set():
@@ -225,7 +267,7 @@ class Host(ABC):
 
     @property
     def at_work_since(self) -> float | None:
-        """When the role took up what it has worked on for longest, by the loop's clock; None while idle."""
+        """When the role took up what it has worked on for longest, monotonic seconds; None while idle."""
         return min((since for since in (self._began, self._concluding) if since is not None), default=None)
 
     @property
@@ -255,16 +297,11 @@ class Host(ABC):
 
     async def beat(self) -> None:
         """Do, once a second, what no batch asks for."""
-        if self._assigned.is_set() and not self.stopping.is_set():
-            async with self._turn:
-                if self.stopping.is_set() or self.fatal is not None or not self._held:
-                    return
-                async with self._facing():
-                    await self.run(self._tick)
+        if self._assigned.is_set():
+            await self.run(self._beat)
         limit = 3 * self.settings.session_timeout_seconds
-        loop = asyncio.get_running_loop()
-        if self._fenced_since is not None and loop.time() - self._fenced_since > limit:
-            await self.die(
+        if self._fenced_since is not None and time.monotonic() - self._fenced_since > limit:
+            self.die(
                 FencedError(
                     f"another worker has our partitions of {self.input_topic}, and Kafka has not told us"
                 )
@@ -275,9 +312,10 @@ class Host(ABC):
         return consumer_lag(self.app) if self._assigned.is_set() else {}
 
     def close(self) -> None:
-        """Let go of connections and the thread."""
-        self._thread.shutdown(wait=False)
-        self._second.shutdown(wait=False)
+        """Let go of connections and the threads."""
+        self._resting = True
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._second.shutdown(wait=False, cancel_futures=True)
         self.emitter.close()
         self.input_log.close()
         self._scorers_log.close()
@@ -289,6 +327,11 @@ class Host(ABC):
 
     def _input_log(self, role: str, topic: str) -> KafkaInputLog:
         return KafkaInputLog(self.access, f"{self.settings.namespace}-{role}", topic)
+
+    def _beat(self) -> None:
+        if self._held and not self._resting and not self.stopping.is_set() and self.fatal is None:
+            with self._facing():
+                self._tick()
 
     def _tick(self) -> None:
         forgotten = self.store.forgotten
@@ -318,7 +361,7 @@ class Host(ABC):
         _log.warning("%s fenced off: %s", self.name, error)
         self.metrics.fenced.labels(self.name).inc()
         if self._fenced_since is None:
-            self._fenced_since = asyncio.get_running_loop().time()
+            self._fenced_since = time.monotonic()
             # Either Kafka has not told us yet that our partitions have gone to another, or somebody who had
             # them before was late in taking them: after a rebalance whoever then has them takes them, last.
             rejoin(self.app)
@@ -329,8 +372,7 @@ class Host(ABC):
         try:
             # In turn, so that a revocation waits for it: taking a partition that has gone to another would
             # fence that one off.
-            async with self._turn:
-                await self.run(self.assign, partitions)
+            await self.run(self.assign, partitions)
         except StoppedError as error:
             self._give_up(error)
             return
@@ -339,7 +381,7 @@ class Host(ABC):
             self.stopping.set()
             raise
         except BaseException as error:  # noqa: BLE001 - a bug ends the process
-            await self.die(error)
+            self.die(error)
             return
         self.metrics.partitions.labels(self.name).set(len(partitions))
         self._held = partitions
@@ -352,26 +394,24 @@ class Host(ABC):
         self._held = []
         self.metrics.partitions.labels(self.name).set(0)
         # No heartbeat is sent meanwhile: waiting must end well before the session does.
-        if await self._take_turn(self.settings.session_timeout_seconds / 2):
-            self._turn.release()
+        await self._rest(self.settings.session_timeout_seconds / 2)
 
     async def _drain(self, *_: Any, **__: Any) -> None:
         """Let the batch in hand come to its end, acknowledged and committed, and begin no other."""
+        self._resting = True
         if self.waiting_for is not None:
             self.stopping.set()  # the batch in hand would wait on: it is given up, and comes again
-        held = await self._take_turn(DRAIN_SECONDS)
-        if not held:
+        rested = await self._rest(DRAIN_SECONDS)
+        if not rested:
             _log.warning(
                 "%s: the batch in hand did not end in %g s: given up, it comes again",
                 self.name,
                 DRAIN_SECONDS,
             )
         self.stopping.set()
-        if held and self._held and self.fatal is None:
+        if rested and self._held and self.fatal is None:
             await self._finish()
             await self.app.consumer.commit()
-        if held:
-            self._turn.release()
 
     async def _finish(self) -> None:
         if self._gave_up:
@@ -383,15 +423,14 @@ class Host(ABC):
                 "%s: not finished in order, labels since the last checkpoint come again: %s", self.name, error
             )
 
-    async def _take_turn(self, seconds: float) -> bool:
-        """Wait until no batch is in hand, and keep others from beginning; False when time was up before."""
-        held = False
+    async def _rest(self, seconds: float) -> bool:
+        """Wait until no batch is in hand, while none may begin; False when time was up before."""
+        loop = self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                held = await self._turn.acquire()
-                await self._concluded()
-                return True
+                await loop.run_in_executor(self._thread, self._await_conclusion)
         except TimeoutError:
-            if held:
-                self._turn.release()
             return False
+        finally:
+            self._settle()
+        return True

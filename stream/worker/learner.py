@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stream.adapters.metrics import Metrics, observe_many
-from stream.adapters.record_batches import batch_topic
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.pipeline.label_sources import SUSPECT_SCORE
@@ -45,7 +44,6 @@ class LearnerHost(Host):
         self._shown = -1
         self._shown_day = -1
         self._learned: dict[str, int] = {}
-        self.app.agent(batch_topic(self.app, self.input_topic), name="learn")(self.consume)
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Become the learner, from the newest good checkpoint on."""
@@ -70,8 +68,12 @@ class LearnerHost(Host):
         """Learn from a batch."""
         return self.role.handle(batch)
 
-    def observe(self, report: LearnerReport) -> None:
-        """Put a batch's report into the metrics, and its events into the log."""
+    def observe(self, reports: Sequence[LearnerReport]) -> None:
+        """Put the reports of batches into the metrics, and their events into the log."""
+        for report in reports:
+            self._show(report)
+
+    def _show(self, report: LearnerReport) -> None:
         metrics = self.metrics
         learner = self.role.learner
         metrics.batch_records.labels("learn").observe(report.labels)
@@ -112,7 +114,7 @@ class LearnerHost(Host):
         """Try parked labels, hand snapshots on, store a checkpoint, show how good the models are."""
         report = self.role.tick()
         if report is not None:
-            self.observe(report)
+            self._show(report)
         if wall_clock() - self._checkpointed_at >= self.settings.checkpoint_seconds * 1000:
             self._checkpoint()
         self._show_quality()

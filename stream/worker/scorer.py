@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from stream.adapters.metrics import Metrics, observe_many
-from stream.adapters.record_batches import batch_topic
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
-from stream.records import Record
+from stream.records import ModelEvent, Record
 from stream.roles.scorer import Committed, ScorerPolicy, ScorerReport, ScorerRole
 from stream.settings import Settings
 from stream.worker.host import Host
@@ -37,7 +38,6 @@ class ScorerHost(Host):
         self._begins: dict[int, int] = {}
         self._served: set[str] = set()
         self._shown_day = -1
-        self.app.agent(batch_topic(self.app, self.input_topic), name="score")(self.consume)
 
     def close(self) -> None:
         """Let go of connections and threads."""
@@ -72,9 +72,50 @@ class ScorerHost(Host):
         """Emit a batch's scores."""
         return self.role.emit(outcome)
 
-    def _show_population(self, report: ScorerReport) -> None:
+    def observe(self, reports: Sequence[ScorerReport]) -> None:
+        """Put the reports of some batches into the metrics."""
+        metrics, last = self.metrics, reports[-1]
+        observe_many(metrics.batch_records.labels("score"), [one.records for one in reports])
+        for stage in last.stages:
+            seconds = [one.stages[stage] for one in reports]
+            observe_many(metrics.batch_seconds.labels("score", stage), seconds)
+        scored = [one.scored for one in reports if one.scored.names]
+        count = metrics.transactions.labels
+        count("scored").inc(sum(len(some.names) for some in scored))
+        count("rebuilt").inc(sum(one.rebuilt for one in reports))
+        count("redelivered").inc(sum(one.redelivered for one in reports))
+        count("duplicate").inc(sum(one.duplicates for one in reports))
+        count("dead_letter").inc(sum(len(one.dead_letters) for one in reports))
+        metrics.alerts.inc(sum(one.alerts for one in reports))
+        metrics.tokenised.inc(sum(one.tokenised for one in reports))
+        for partition, spent in {one.partition: one.spent for one in reports}.items():
+            if spent is not None:
+                metrics.show_budget(partition, *spent)
+        for one in reports:
+            for letter in one.dead_letters:
+                metrics.dead_letters.labels("transactions", letter.reason.value).inc()
+            if one.gap:
+                metrics.offset_gaps.labels("transactions").inc(one.gap)
+        waited = [one.emitted_at - np.asarray(one.timestamps, np.float64) for one in reports]
+        observe_many(metrics.scoring_latency, np.maximum(0.0, np.concatenate(waited)) / 1000)
+        if scored:
+            scores = np.concatenate([some.scores[:, 0] for some in scored])
+            amounts = np.concatenate([some.amounts for some in scored])
+            alerted = scores >= np.concatenate([some.thresholds for some in scored])
+            metrics.alerted_amount.inc(float(amounts[alerted].sum()))
+            observe_many(metrics.scores, scores)
+            metrics.event_time.labels("score").set(int(scored[-1].event_times.max()) / 1000)
+        self._show_population([event for one in reports for event in one.events])
+        serving = {served.version: served.snapshot for served in last.models}
+        for version, snapshot in serving.items():
+            metrics.snapshot.labels(version).set(snapshot)
+        for retired in self._served - serving.keys():
+            metrics.forget_model(retired)
+        self._served = set(serving)
+
+    def _show_population(self, events: Sequence[ModelEvent]) -> None:
         metrics, population = self.metrics, self.role.population
-        for event in report.events:
+        for event in events:
             metrics.signals_fired.labels(str(event.evidence["signal"])).inc()
             _log.info("%s: %s", event.kind, event.detail)
         if self._shown_day == population.ended:
@@ -84,37 +125,3 @@ class ScorerHost(Host):
             metrics.signal.labels(signal).set(value)
         for feature, shift in population.features.items():
             metrics.feature_shift.labels(feature).set(shift)
-
-    def observe(self, report: ScorerReport) -> None:
-        """Put a batch's report into the metrics."""
-        metrics = self.metrics
-        metrics.batch_records.labels("score").observe(report.records)
-        for stage, seconds in report.stages.items():
-            metrics.batch_seconds.labels("score", stage).observe(seconds)
-        scored = report.scored
-        metrics.transactions.labels("scored").inc(len(scored.names))
-        metrics.transactions.labels("rebuilt").inc(report.rebuilt)
-        metrics.transactions.labels("redelivered").inc(report.redelivered)
-        metrics.transactions.labels("duplicate").inc(report.duplicates)
-        metrics.transactions.labels("dead_letter").inc(len(report.dead_letters))
-        metrics.alerts.inc(report.alerts)
-        metrics.alerted_amount.inc(float(scored.amounts[scored.scores[:, 0] >= scored.thresholds].sum()))
-        metrics.tokenised.inc(report.tokenised)
-        if report.spent is not None:
-            metrics.show_budget(report.partition, *report.spent)
-        for letter in report.dead_letters:
-            metrics.dead_letters.labels("transactions", letter.reason.value).inc()
-        self._show_population(report)
-        if report.gap:
-            metrics.offset_gaps.labels("transactions").inc(report.gap)
-        now = wall_clock()
-        observe_many(metrics.scoring_latency, [max(0, now - ms) / 1000 for ms in report.timestamps])
-        observe_many(metrics.scores, scored.scores[:, 0])
-        if scored.names:
-            metrics.event_time.labels("score").set(int(scored.event_times.max()) / 1000)
-        serving = {served.version: served.snapshot for served in report.models}
-        for version, snapshot in serving.items():
-            metrics.snapshot.labels(version).set(snapshot)
-        for retired in self._served - serving.keys():
-            metrics.forget_model(retired)
-        self._served = set(serving)

@@ -18,9 +18,18 @@ from confluent_kafka import Consumer, TopicPartition
 
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
-from stream.adapters.record_batches import acknowledge, batch_topic, let_in, record_batch_app, take
+from stream.adapters.record_batches import (
+    RecordBatch,
+    acknowledge,
+    batch_topic,
+    let_in,
+    overtaken,
+    record_batch_app,
+    take,
+)
 from stream.adapters.topics import TopicNames, create_topics
 from stream.ports import Outgoing
+from stream.records import Record
 from stream.settings import Settings
 from tests.services.process import Process
 from tests.services.waiting import eventually
@@ -146,10 +155,10 @@ def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
     assert max(Counter(log.seen()).values()) == 1
 
 
-def test_nothing_is_committed_past_a_batch_that_the_agent_raised_on(log: Log) -> None:
+def test_nothing_is_committed_past_a_batch_that_was_not_acknowledged(log: Log) -> None:
     log.fill()
     reader = log.reader(fail_at="1000")
-    # Faust starts the agent again, which goes on with the batches after it and with the other partitions.
+    # The reader goes on with the batches after it and with the other partitions.
     eventually(lambda: any(place > (0, 1500) for place in log.seen()), 60, lambda: reader.tail(4000))
     eventually(lambda: log.committed()[1] > 0, 60, lambda: reader.tail(4000))
     reader.terminate()
@@ -186,30 +195,47 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
         commit_interval_seconds=0.3,
         start_offset=None if start is None else lambda _topic, _partition: int(start),
     )
+    batches: asyncio.Queue[RecordBatch] = asyncio.Queue()
     turn = asyncio.Lock()
+    stopping = False
+    handled = 0
 
-    async def read(stream: Any) -> None:
-        handled = 0
-        async for event in stream.events():
+    def deliver(batch: RecordBatch) -> None:
+        app.loop.call_soon_threadsafe(batches.put_nowait, batch)
+
+    @app.task
+    async def read() -> None:
+        while True:
+            batch = await batches.get()
             async with turn:
-                batch = take(event)
-                if handled >= stand_at:
-                    await asyncio.Event().wait()
-                handled += len(batch)
-                if any((record.partition, record.offset) == (0, fail_at) for record in batch):
-                    raise RuntimeError("told to fail")
-                await asyncio.sleep(delay)
-                seen.write(b"".join(b"%d %d\n" % (record.partition, record.offset) for record in batch))
-                acknowledge(event)
+                await work_on(batch, take(app, batch))
             let_in(app)
+
+    async def work_on(batch: RecordBatch, records: list[Record]) -> None:
+        nonlocal handled
+        if stopping or overtaken(app, batch):
+            return
+        if handled >= stand_at:
+            await asyncio.Event().wait()
+        handled += len(records)
+        if any((record.partition, record.offset) == (0, fail_at) for record in records):
+            return  # nobody says that it is done
+        await asyncio.sleep(delay)
+        seen.write(b"".join(b"%d %d\n" % (record.partition, record.offset) for record in records))
+        acknowledge(app, batch)
 
     async def finish_the_batch_in_hand(*_: Any, **__: Any) -> None:
         async with turn:
             await app.consumer.commit()
 
-    app.agent(batch_topic(app, topic), name="read")(read)
+    async def stop(*_: Any, **__: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        await finish_the_batch_in_hand()
+
+    batch_topic(app, topic, deliver)
     app.on_partitions_revoked.connect(finish_the_batch_in_hand)
-    app.on_before_shutdown.connect(finish_the_batch_in_hand)
+    app.on_before_shutdown.connect(stop)
     with Path(output).open("ab", buffering=0) as seen:
         faust.Worker(app, loglevel="INFO").execute_from_commandline()
 

@@ -1,8 +1,8 @@
 """A worker with a fault built in: `python -m tests.services.stalling_worker KIND` stalls amid its work.
 
-KIND is `fetcher` (asks the broker for nothing more), `agent` (its coroutine is gone), `thread` (a batch that
-does not end), `emitter` (nor does its emission) or `loop` (the event loop is blocked); each comes after the
-first batch.
+KIND is `fetcher` (asks the broker for nothing more), `hand-over` (what was fetched never arrives), `thread`
+(a batch that does not end), `emitter` (nor does its emission) or `loop` (the event loop is blocked); each
+comes after the first batch.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from stream.adapters.record_batches import RecordBatchConsumer
+from stream.adapters.record_batches import Fetch, RecordBatch, RecordBatchConsumer
 from stream.records import Record
 from stream.settings import load_settings
 from stream.worker import run_worker
@@ -21,7 +21,8 @@ from stream.worker.scorer import ScorerHost
 
 _BLOCKED_SECONDS = 4.0
 
-_fetch = RecordBatchConsumer._wait_next_records
+_pump = RecordBatchConsumer.pump
+_accept = Host.accept
 _handle = ScorerHost.handle
 _beat = Host.beat
 _conclude = ScorerHost.conclude
@@ -43,17 +44,18 @@ def _concluded(self: ScorerHost, outcome: Any) -> Any:
     return _conclude(self, outcome)
 
 
-async def _fetched(self: RecordBatchConsumer, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-    if _begun.is_set() and sys.argv[1] == "fetcher":
-        await asyncio.Event().wait()
-    return await _fetch(self, timeout)
-
-
-async def _consumed(self: Host, stream: Any) -> None:
-    async for event in stream.events():
-        if _begun.is_set():
+async def _pumped(self: RecordBatchConsumer, fetch: Fetch, seconds: float) -> Any:
+    async def stalling(seconds: float) -> Any:
+        if _begun.is_set() and sys.argv[1] == "fetcher":
             await asyncio.Event().wait()
-        await _one(self, event)
+        return await fetch(seconds)
+
+    return await _pump(self, stalling, seconds)
+
+
+def _accepted(self: Host, batch: RecordBatch) -> None:
+    if not (_begun.is_set() and sys.argv[1] == "hand-over"):
+        _accept(self, batch)
 
 
 async def _beaten(self: Host) -> None:
@@ -62,22 +64,11 @@ async def _beaten(self: Host) -> None:
     await _beat(self)
 
 
-async def _one(host: Host, event: Any) -> None:
-    class Stream:
-        async def events(self) -> Any:
-            yield event
-
-    await _consume(host, Stream())
-
-
-_consume = Host.consume
-
 if __name__ == "__main__":
     ScorerHost.handle = _handled  # type: ignore[method-assign]
     ScorerHost.conclude = _concluded  # type: ignore[method-assign]
-    RecordBatchConsumer._wait_next_records = _fetched
+    RecordBatchConsumer.pump = _pumped  # type: ignore[method-assign]
+    Host.accept = _accepted  # type: ignore[method-assign]
     Host.beat = _beaten  # type: ignore[method-assign]
-    if sys.argv[1] == "agent":
-        Host.consume = _consumed  # type: ignore[method-assign]
     Host.blocked_seconds = _BLOCKED_SECONDS
     run_worker(load_settings())

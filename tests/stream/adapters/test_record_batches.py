@@ -2,29 +2,32 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode import Service
 
+from stream.adapters.intake import MOST_AHEAD
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.record_batches import (
     FETCH_WAIT_MS,
+    Fetch,
+    RecordBatch,
     RecordBatchConsumer,
     RecordBatchTransport,
     acknowledge,
     batch_topic,
     consumer_lag,
+    let_in,
     on_assignment,
     overtaken,
     reached,
@@ -44,60 +47,52 @@ def fetched(offsets: range, tp: TP = PLACE) -> list[ConsumerRecord]:
     ]
 
 
-class Feed(Service):
-    """Stands for Faust's fetcher: ends the drain once every fetch was handed out."""
-
-
 class Rig:
     """An app whose consumer fetches from a list instead of a broker."""
 
     def __init__(self, **options: Any) -> None:
         self.at_once = True
-        """Whether the agent takes each batch, and is done with it, as soon as it is there."""
+        """Whether each batch is taken, and done, as soon as it is there."""
         self.app = record_batch_app("test", access=KafkaAccess("localhost:1"), **options)
-        self.topic = batch_topic(self.app, "transactions")
-        self.messages: list[Any] = []
+        batch_topic(self.app, "transactions", self._deliver)
+        self.batches: list[RecordBatch] = []
+        self.delivered: Callable[[], object] = lambda: None
         self.app.consumer_generation_id = 1
         self.consumer: RecordBatchConsumer = self.app.transport.create_consumer(
-            callback=self._on_message,
+            callback=self._nothing,
             on_partitions_revoked=self._nothing,
             on_partitions_assigned=self._nothing,
         )
         self.app.consumer = self.consumer
-        self.consumer._active_partitions = {PLACE}
-        self.consumer.highwater = lambda _tp: 100
         self.committed: list[dict[TP, int]] = []
         self.consumer.assignment = lambda: {PLACE}
         self.consumer._commit = self._commit
         self.app.producer.flush = self._nothing
 
     async def drain(self, *fetches: dict[TP, list[ConsumerRecord]]) -> None:
-        """Run Faust's own fetch loop over `fetches`."""
-        # What `_subscriber` does once the agents are there.
-        self.app.topics.add(self.topic)
-        await self.app.topics._update_indices()
-        feed = Feed()
-        waiting: Iterator[dict[TP, list[ConsumerRecord]]] = iter(fetches)
+        """Hand over what comes of `fetches`, all of them."""
+        waiting = list(fetches)
+        async with asyncio.timeout(10):
+            while waiting:
+                await self.consumer.pump(self.fetching(waiting), 0.01)
 
-        async def getmany(active_partitions: set[TP], timeout: float) -> dict[TP, list[ConsumerRecord]]:  # noqa: ASYNC109
-            assert active_partitions == {PLACE}
-            assert timeout > 0
-            found = next(waiting, None)
-            if found is None:
-                feed._stopped.set()
-            return found or {}
+    def fetching(self, waiting: list[dict[TP, list[ConsumerRecord]]]) -> Fetch:
+        """Return what fetches the first of `waiting` each time, and then nothing."""
 
-        self.consumer._getmany = getmany
-        await asyncio.wait_for(self.consumer._drain_messages(feed), timeout=10)
+        async def fetch(seconds: float) -> dict[TP, list[ConsumerRecord]]:
+            assert seconds > 0
+            if waiting:
+                return waiting.pop(0)
+            await asyncio.sleep(seconds)
+            return {}
 
-    def event(self, number: int) -> Any:
-        message = self.messages[number]
-        return self.app.create_event(None, message.value, None, message)
+        return fetch
 
-    async def _on_message(self, message: Any) -> None:
-        self.messages.append(message)
+    def _deliver(self, batch: RecordBatch) -> None:
+        self.batches.append(batch)
+        self.delivered()
         if self.at_once:
-            self.consumer.intake.take(message)
+            self.consumer.intake.take(batch)
             self.consumer.intake.let_in()
 
     async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
@@ -115,43 +110,83 @@ def run(test: Callable[[Rig], Awaitable[None]], **options: Any) -> None:
     asyncio.run(main())
 
 
-async def turns(reached: Callable[[], bool], at_most: int = 10_000) -> None:
-    """Let the event loop go round until something is so, and at most so often."""
-    for _ in range(at_most):
-        if reached():
-            return
-        await asyncio.sleep(0)
-
-
-def test_one_fetch_of_a_partition_is_one_message() -> None:
+def test_one_fetch_of_a_partition_is_one_batch() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(5))}, {PLACE: fetched(range(5, 7))})
-        first, second = rig.messages
+        first, second = rig.batches
         assert first.records == [Record("transactions", 2, n, 1_000 + n, b"key", b"%d" % n) for n in range(5)]
-        assert (first.tp, first.offset) == (PLACE, 4)
-        assert (second.records[0].offset, second.offset) == (5, 6)
+        assert (first.tp, first.generation_id, first.follows) == (PLACE, 1, None)
+        assert ([record.offset for record in second.records], second.follows) == ([5, 6], 5)
+        assert take(rig.app, first) is first.records
 
     run(test)
 
 
-def test_the_agent_is_handed_the_records_as_they_are() -> None:
+def test_fetching_goes_on_for_as_long_as_faust_waits_for_one_fetch() -> None:
     async def test(rig: Rig) -> None:
-        await rig.drain({PLACE: fetched(range(3))})
-        event = await rig.topic.decode(rig.messages[0], propagate=True)
-        assert take(event) is rig.messages[0].records
-        assert event.value == ()
-        assert event.key is None
+        waiting = fetches((0, 5), (5, 7), (7, 9))
+        began = asyncio.get_running_loop().time()
+        assert await rig.consumer.pump(rig.fetching(waiting), 0.2) == {}
+        assert asyncio.get_running_loop().time() - began >= 0.19
+        assert [len(batch.records) for batch in rig.batches] == [5, 2, 2]
 
     run(test)
+
+
+def test_what_is_fetched_while_faust_wants_nothing_to_flow_is_fetched_again() -> None:
+    """Faust may have set the positions of a new assignment already: nobody else would go back for it."""
+    rewound: list[Any] = []
+
+    async def test(rig: Rig) -> None:
+        async def fetch(_seconds: float) -> dict[TP, list[ConsumerRecord]]:
+            rig.consumer.stop_flow()
+            return {PLACE: fetched(range(5))}
+
+        rig.consumer._thread.rewind = rewound.append
+        assert await rig.consumer.pump(fetch, 10) == {}
+        assert rig.batches == []
+
+    run(test)
+    assert rewound == [{PLACE: fetched(range(5))}]
+
+
+def test_what_a_fetch_brings_that_began_before_a_rebalance_is_of_the_new_assignment() -> None:
+    async def test(rig: Rig) -> None:
+        async def fetch(seconds: float) -> dict[TP, list[ConsumerRecord]]:
+            if rig.batches:
+                await asyncio.sleep(seconds)
+                return {}
+            rig.app.consumer_generation_id = 2
+            return {PLACE: fetched(range(5))}
+
+        await rig.consumer.pump(fetch, 0.01)
+        assert [batch.generation_id for batch in rig.batches] == [2]
+
+    run(test)
+
+
+def test_rewinding_sets_the_position_to_the_first_record() -> None:
+    sought: list[tuple[TP, int]] = []
+
+    class Seeking:
+        def seek(self, tp: TP, offset: int) -> None:
+            sought.append((tp, offset))
+
+    async def test(rig: Rig) -> None:
+        rig.consumer._thread._consumer = Seeking()
+        rig.consumer._thread.rewind({PLACE: fetched(range(5, 9)), TP("transactions", 3): []})
+
+    run(test)
+    assert sought == [(PLACE, 5)]
 
 
 def test_an_acknowledged_batch_is_committed_past_its_last_record() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(500))}, {PLACE: fetched(range(500, 900))})
-        assert acknowledge(rig.event(0))
+        assert acknowledge(rig.app, rig.batches[0])
         assert await rig.consumer.commit()
         assert rig.committed == [{PLACE: 500}]
-        assert acknowledge(rig.event(1))
+        assert acknowledge(rig.app, rig.batches[1])
         assert await rig.consumer.commit()
         assert rig.committed == [{PLACE: 500}, {PLACE: 900}]
 
@@ -162,7 +197,7 @@ def test_several_batches_acknowledged_since_the_last_commit_are_committed_at_onc
     async def test(rig: Rig) -> None:
         await rig.drain(*({PLACE: fetched(range(n, n + 10))} for n in range(0, 50, 10)))
         for number in range(5):
-            assert acknowledge(rig.event(number))
+            assert acknowledge(rig.app, rig.batches[number])
         await rig.consumer.commit()
         assert rig.committed == [{PLACE: 50}]
 
@@ -172,8 +207,8 @@ def test_several_batches_acknowledged_since_the_last_commit_are_committed_at_onc
 def test_offsets_that_are_missing_from_the_log_do_not_hold_commits_back() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(10, 15))}, {PLACE: fetched(range(100, 105))})
-        assert acknowledge(rig.event(0))
-        assert acknowledge(rig.event(1))
+        assert acknowledge(rig.app, rig.batches[0])
+        assert acknowledge(rig.app, rig.batches[1])
         await rig.consumer.commit()
         assert rig.committed == [{PLACE: 105}]
         assert not rig.consumer._gap[PLACE]
@@ -184,10 +219,6 @@ def test_offsets_that_are_missing_from_the_log_do_not_hold_commits_back() -> Non
 def test_nothing_is_committed_without_acknowledgement() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(10))})
-        # What Faust does when an agent raised, or a rebalance has overtaken the message.
-        rig.messages[0].incref()
-        rig.event(0).ack()
-        assert rig.messages[0].acked
         assert not await rig.consumer.commit()
         assert rig.committed == []
 
@@ -197,8 +228,8 @@ def test_nothing_is_committed_without_acknowledgement() -> None:
 def test_a_batch_after_one_that_was_not_acknowledged_is_refused() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain(*({PLACE: fetched(range(n, n + 10))} for n in (0, 10, 20)))
-        assert acknowledge(rig.event(0))
-        assert not acknowledge(rig.event(2))
+        assert acknowledge(rig.app, rig.batches[0])
+        assert not acknowledge(rig.app, rig.batches[2])
         await rig.consumer.commit()
         assert rig.committed == [{PLACE: 10}]
 
@@ -208,12 +239,22 @@ def test_a_batch_after_one_that_was_not_acknowledged_is_refused() -> None:
 def test_a_batch_that_a_rebalance_has_overtaken_is_refused() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(10))})
-        event = rig.event(0)
-        assert not overtaken(event)
+        batch = rig.batches[0]
+        assert not overtaken(rig.app, batch)
         rig.app.consumer_generation_id = 2
-        assert overtaken(event)
-        assert not acknowledge(event)
+        assert overtaken(rig.app, batch)
+        assert not acknowledge(rig.app, batch)
         assert not await rig.consumer.commit()
+
+    run(test)
+
+
+def test_while_partitions_are_given_away_no_batch_may_begin_and_the_one_in_hand_may_end() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.drain({PLACE: fetched(range(10))})
+        rig.consumer.stop_flow()
+        assert overtaken(rig.app, rig.batches[0])
+        assert acknowledge(rig.app, rig.batches[0])
 
     run(test)
 
@@ -221,11 +262,11 @@ def test_a_batch_that_a_rebalance_has_overtaken_is_refused() -> None:
 def test_what_was_acknowledged_is_committed_before_partitions_are_given_away() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain({PLACE: fetched(range(10))}, {PLACE: fetched(range(10, 20))})
-        assert acknowledge(rig.event(0))
+        assert acknowledge(rig.app, rig.batches[0])
 
         async def finish_the_batch_in_hand(_revoked: set[TP]) -> None:
             assert rig.committed == [{PLACE: 10}]
-            assert acknowledge(rig.event(1))
+            assert acknowledge(rig.app, rig.batches[1])
 
         rig.consumer._on_partitions_revoked = finish_the_batch_in_hand
         await rig.consumer.on_partitions_revoked({PLACE})
@@ -263,7 +304,7 @@ def test_after_a_rebalance_reading_goes_on_from_the_committed_offset() -> None:
         await rig.consumer.perform_seek()
         await rig.drain({PLACE: fetched(range(10, 20))})
         # The first since then is accepted though batches before the rebalance were not.
-        assert acknowledge(rig.event(2))
+        assert acknowledge(rig.app, rig.batches[2])
         await rig.consumer.commit()
         assert rig.committed == [{PLACE: 20}]
 
@@ -296,20 +337,8 @@ def test_lag_counts_what_was_not_acknowledged() -> None:
         rig.consumer._thread.highwaters_known = lambda: {PLACE: 100, TP("transactions", 3): 7}
         await rig.drain({PLACE: fetched(range(20, 30))}, {PLACE: fetched(range(30, 40))})
         assert consumer_lag(rig.app) == {("transactions", 2): 80}
-        acknowledge(rig.event(0))
+        acknowledge(rig.app, rig.batches[0])
         assert consumer_lag(rig.app) == {("transactions", 2): 70}
-
-    run(test)
-
-
-def test_a_full_buffer_leaves_the_partition_active() -> None:
-    async def test(rig: Rig) -> None:
-        rig.consumer.on_buffer_full(PLACE)
-        assert rig.consumer._get_active_partitions() == {PLACE}
-        other = TP("another", 0)
-        rig.consumer._active_partitions.add(other)
-        rig.consumer.on_buffer_full(other)
-        assert other not in rig.consumer._get_active_partitions()
 
     run(test)
 
@@ -318,33 +347,65 @@ def fetches(*ends: tuple[int, int]) -> list[dict[TP, list[ConsumerRecord]]]:
     return [{PLACE: fetched(range(*one))} for one in ends]
 
 
-def test_while_the_agent_is_at_work_only_what_is_more_than_a_batch_is_fetched() -> None:
+def test_while_one_is_at_work_only_what_is_more_than_a_batch_is_fetched() -> None:
     async def test(rig: Rig) -> None:
         rig.at_once = False
-        draining = asyncio.create_task(rig.drain(*fetches((0, 10), (10, 13), (13, 17))))
-        await turns(lambda: bool(rig.messages))
-        rig.consumer.intake.take(rig.messages[0])
+        rig.delivered = lambda: take(rig.app, rig.batches[0])
+        waiting = fetches((0, 10), (10, 13), (13, 17))
+        await rig.consumer.pump(rig.fetching(waiting), 0.05)
         # It was a full one: the second is fetched ahead, and as it is none, no third.
-        await turns(lambda: rig.consumer._fetched == {PLACE: 17}, at_most=100)
-        assert rig.consumer._fetched == {PLACE: 13}
-        rig.consumer.intake.let_in()
-        await draining
-        assert rig.consumer._fetched == {PLACE: 17}
+        assert waiting == fetches((13, 17))
+        let_in(rig.app)
+        await rig.drain(*waiting)
+        assert [record.offset for record in rig.batches[-1].records] == [*range(10, 17)]
 
     run(test, batch_records=10)
 
 
-def test_what_comes_before_the_agent_begins_with_a_batch_joins_it() -> None:
+def test_a_batch_is_fetched_as_soon_as_it_is_wanted() -> None:
+    async def test(rig: Rig) -> None:
+        rig.at_once = False
+        await rig.drain(*fetches((0, 3)))
+        take(rig.app, rig.batches[0])
+        there = asyncio.Event()
+        rig.delivered = there.set
+        pumping = asyncio.create_task(rig.consumer.pump(rig.fetching(fetches((3, 5))), 10))
+        await asyncio.sleep(0.01)
+        assert len(rig.batches) == 1
+        # By the thread that works on it.
+        await asyncio.to_thread(let_in, rig.app)
+        async with asyncio.timeout(5):
+            await there.wait()
+        pumping.cancel()
+
+    run(test)
+
+
+def test_no_more_than_a_few_batches_are_fetched_ahead() -> None:
+    async def test(rig: Rig) -> None:
+        rig.at_once = False
+        waiting = fetches(*((n, n + 10) for n in range(0, 100, 10)))
+        await rig.consumer.pump(rig.fetching(waiting), 0.01)
+        assert len(rig.batches) == MOST_AHEAD
+        for batch in rig.batches[:2]:
+            take(rig.app, batch)
+        await rig.consumer.pump(rig.fetching(waiting), 0.01)
+        assert len(rig.batches) == MOST_AHEAD + 2
+
+    run(test, batch_records=10)
+
+
+def test_what_comes_before_a_batch_is_begun_with_joins_it() -> None:
     async def test(rig: Rig) -> None:
         rig.at_once = False
         await rig.drain(*fetches((0, 3), (3, 5), (5, 11), (11, 13)))
-        first, second = rig.messages
+        first, second = rig.batches
         assert [record.offset for record in first.records] == [*range(5)]
         assert [record.offset for record in second.records] == [*range(5, 13)]
-        assert rig.consumer.intake.take(first) is first.records
-        assert acknowledge(rig.event(0))
+        assert take(rig.app, first) is first.records
+        assert acknowledge(rig.app, first)
         await rig.consumer.commit()
-        assert acknowledge(rig.event(1))
+        assert acknowledge(rig.app, second)
         await rig.consumer.commit()
         assert rig.committed == [{PLACE: 5}, {PLACE: 13}]
 
@@ -358,12 +419,12 @@ def test_nothing_joins_a_batch_that_was_begun_with_or_that_a_rebalance_has_overt
         await rig.drain(*fetches((5, 7)))
         rig.app.consumer_generation_id = 2
         await rig.drain(*fetches((7, 9)))
-        assert [len(message.records) for message in rig.messages] == [3, 2, 2, 2]
+        assert [len(batch.records) for batch in rig.batches] == [3, 2, 2, 2]
 
     run(test)
 
 
-def test_an_agent_that_is_stuck_does_not_hold_fetching_back_for_ever() -> None:
+def test_what_a_rebalance_has_dropped_is_not_waited_for() -> None:
     async def test(rig: Rig) -> None:
         async def committed() -> dict[TP, int | None]:
             return {PLACE: None}
@@ -372,12 +433,10 @@ def test_an_agent_that_is_stuck_does_not_hold_fetching_back_for_ever() -> None:
         rig.consumer.seek_to_committed = committed
         rig.consumer._thread.seek_to_beginning = rig._nothing
         await rig.drain(*fetches((0, 3)))
-        rig.consumer.intake.take(rig.messages[0])
-        await rig.drain(*fetches((3, 5)))
-        assert len(rig.messages) == 2
-        # What a rebalance has dropped is not waited for.
+        take(rig.app, rig.batches[0])
+        assert not await rig.consumer.intake.appetite(0.01)
         await rig.consumer.perform_seek()
-        assert rig.consumer.intake._hungry.is_set()
+        assert await rig.consumer.intake.appetite(0.01)
 
     run(test)
 
@@ -385,9 +444,10 @@ def test_an_agent_that_is_stuck_does_not_hold_fetching_back_for_ever() -> None:
 def test_topics_that_are_not_batched_are_left_to_faust() -> None:
     async def test(rig: Rig) -> None:
         other = TP("another", 0)
-        rig.consumer._active_partitions = {PLACE, other}
-        record = fetched(range(3, 4), other)[0]
-        assert rig.consumer._to_message(other, record).value == b"3"
+        records = fetched(range(3, 4), other)
+        both = {PLACE: fetched(range(5)), other: records}
+        assert await rig.consumer.pump(rig.fetching([both]), 10) == {other: records}
+        assert [len(batch.records) for batch in rig.batches] == [5]
         rig.consumer._acked[other] = [3, 4, 6]
         assert rig.consumer._new_offset(other) == 5
 
@@ -416,9 +476,9 @@ def test_how_far_a_partition_has_come_is_what_was_acknowledged_or_where_the_next
         await rig.drain({PLACE: fetched(range(5))}, {PLACE: fetched(range(5, 7))})
         positions[PLACE] = 9  # past two marks of a transaction, say, which nobody is handed
         assert reached(rig.app) == {("transactions", 2): 0}
-        acknowledge(rig.event(0))
+        acknowledge(rig.app, rig.batches[0])
         assert reached(rig.app) == {("transactions", 2): 5}
-        acknowledge(rig.event(1))
+        acknowledge(rig.app, rig.batches[1])
         assert reached(rig.app) == {("transactions", 2): 9}
 
     run(test)
@@ -461,15 +521,17 @@ def test_an_app_has_the_settings_that_record_batches_need() -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"),
     [
-        (Consumer, "_wait_next_records", ["self", "timeout"]),
         (Consumer, "_new_offset", ["self", "tp"]),
         (Consumer, "_filter_tps_with_pending_acks", ["self", "topics"]),
         (Consumer, "perform_seek", ["self"]),
-        (Consumer, "on_buffer_full", ["self", "tp"]),
         (Consumer, "on_partitions_revoked", ["self", "revoked"]),
-        (driver.Consumer, "_to_message", ["self", "tp", "record"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
         (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        ),
     ],
 )
 def test_what_is_overridden_is_still_there(owner: type, name: str, parameters: list[str]) -> None:
@@ -480,7 +542,9 @@ def test_faust_still_records_acknowledgements_for_acking_topics_alone() -> None:
     """Our topics are declared with ``acks=False``: were that ignored, skipped batches would be lost."""
     source = inspect.getsource(Consumer.ack)
     assert "acks_enabled_for(message.topic)" in source
-    assert not batch_topic(record_batch_app("group", access=KafkaAccess("one:1")), "t").acks
+    app = record_batch_app("group", access=KafkaAccess("one:1"))
+    batch_topic(app, "t", lambda _batch: None)
+    assert [topic.acks for topic in app.topics] == [False]
     assert faust.App("group").topic("t").acks
 
 
@@ -494,6 +558,20 @@ def test_positions_are_still_set_after_the_signal_and_before_messages_flow() -> 
     steps = ("on_rebalance_complete.send", "perform_seek()", "flow_control.resume", "resume_flow")
     places = [source.index(step) for step in steps]
     assert places == sorted(places)
+
+
+def test_what_is_paused_is_still_not_fetched_ahead() -> None:
+    source = inspect.getsource(Fetcher._get_actions_per_node)
+    assert source.index("elif tp_state.paused:") < source.index("fetchable[node_id].append")
+    for call in (AIOKafkaConsumer.pause, AIOKafkaConsumer.resume, AIOKafkaConsumer.seek):
+        assert not inspect.iscoroutinefunction(call)
+    assert [*inspect.signature(SubscriptionState.fetch_context).parameters] == ["self"]
+
+
+def test_what_is_returned_is_still_of_the_present_assignment() -> None:
+    source = inspect.getsource(FetchResult.check_assignment)
+    assert "assignment.active" in source
+    assert "position != self._partition_records.next_fetch_offset" in source
 
 
 def test_the_consumer_still_hands_its_fetch_wait_to_the_fetcher() -> None:
