@@ -176,7 +176,7 @@ MODEL: Final[Json] = dashboard(
                 "The last whole day of label time, by source; for how many days in succession none came.",
                 q.LABEL_COUNTS,
                 q.LABEL_SILENCE,
-                alerts=["FraudLabelsStopped"],
+                alerts=["FraudLabelSourceSilent", "FraudLabelsStopped"],
             ),
             timeseries(
                 "Verification latency in a week",
