@@ -228,7 +228,7 @@ def rights(service: str, parties: tuple[Party, ...]) -> None:
 
 @main.group()
 def features() -> None:
-    """Look at what is known."""
+    """Look at what is known of a customer or a terminal."""
 
 
 @features.command()

@@ -17,6 +17,17 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "fraudstream demo",
         "fraudstream demo --transactions 100000 --summary summary.json",
     ),
+    "desk": ("fraudstream desk --first-look",),
+    "desk-user": (
+        "fraudstream desk-user ana",
+        "fraudstream desk-user vic --role viewer",
+    ),
+    "features": ("fraudstream features show customer C17",),
+    "forget": ("fraudstream forget C17",),
+    "models": (
+        "fraudstream models list",
+        "fraudstream models promote ensemble-2 --why 'it ranks the new frauds better'",
+    ),
     "redrive": (
         "fraudstream redrive --list",
         "fraudstream redrive",
@@ -25,10 +36,18 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "fraudstream replay payments.csv",
         "fraudstream replay payments.csv --column amount=value --speed 3600",
     ),
+    "rights": (
+        "fraudstream rights redis",
+        "fraudstream rights kafka score learn",
+    ),
     "settle": ("fraudstream settle --after 30d",),
     "simulate": (
         "fraudstream simulate --days 30 --scenario sudden",
         "fraudstream simulate --days 0 --speed 3600",
+    ),
+    "topics": (
+        "fraudstream topics create",
+        "fraudstream topics check",
     ),
     "verdict": ("fraudstream verdict t1 fraud --who ana --why 'the customer was called'",),
     "worker": (

@@ -249,7 +249,7 @@ _MEANINGS: Final = (
     _Meaning(
         (exceptions.BusyLoadingError,),
         (),
-        "is still loading its data; this is tried again until it has",
+        "is still loading its data; workers try again until it has",
     ),
     _Meaning(
         (exceptions.NoPermissionError,),
@@ -287,7 +287,7 @@ _MEANINGS: Final = (
     _Meaning(
         (exceptions.ConnectionError, OSError),
         (),
-        "is away; start it, or correct FRAUD_REDIS; this is tried again until it is there",
+        "is away; start it, or correct FRAUD_REDIS; workers try again until it is there",
     ),
 )
 

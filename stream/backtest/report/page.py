@@ -28,7 +28,8 @@ _UNUSED: Final = frozenset(
         *("namespace", "topic_prefix", "partitions", "replication", "role"),
         *("http_host", "http_port", "log_level", "session_timeout_seconds", "offset_gap", "lost_state"),
         *("snapshot_seconds", "snapshot_gap_seconds", "models_wait_seconds", "checkpoint_seconds"),
-        *("niceness", "case_days", "desk_host", "desk_port"),
+        *("niceness", "stall_seconds", "case_days", "desk_host", "desk_port"),
+        *("cases_metrics_port", "desk_metrics_port"),
         *TransportSettings.model_fields,
         *(name for name, field in Settings.model_fields.items() if is_secret(field)),
     }
@@ -364,11 +365,12 @@ def _settings(run: Run) -> Table:
     ]
     for name, value in run.settings.model_dump(exclude=set(_UNUSED)).items():
         field = Settings.model_fields[name]
-        said = (", ".join(map(str, value)) or _NOTHING) if isinstance(value, tuple) else str(value)
+        values = [f"{key}={part}" for key, part in value.items()] if isinstance(value, dict) else value
+        said = (", ".join(map(str, values)) or _NOTHING) if isinstance(values, tuple | list) else str(values)
         rows.append(
             [
                 f"FRAUD_{name.upper()}",
-                said + ("" if value == field.default else " (set)"),
+                said + ("" if value == field.get_default(call_default_factory=True) else " (set)"),
                 field.description or "",
             ]
         )
