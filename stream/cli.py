@@ -1,6 +1,7 @@
 """The command `fraudstream`: its own subcommands, and those that other packages add by entry points."""
 
 import json
+import logging
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -12,6 +13,7 @@ from click.shell_completion import get_completion_class
 
 from stream import __version__
 from stream.cards import mask_cards
+from stream.discreet import Discreet
 from stream.errors import FraudstreamError
 from stream.examples import examples_of
 from stream.records import json_schemas
@@ -115,6 +117,8 @@ def main() -> None:
 
     `fraudstream COMMAND --help` explains each.
     """  # noqa: D301 - \b has click leave lines as they are
+    if logging.lastResort is not None:  # shows what is logged where a command has not said how
+        logging.lastResort.setFormatter(Discreet())
 
 
 @main.command()

@@ -3,7 +3,7 @@
 import getpass
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 import click
 
@@ -94,8 +94,7 @@ def show(version: str, redis: str | None) -> None:
 def promote(version: str, why: str, who: str, wait: float, redis: str | None) -> None:
     """Make a challenger the champion, on probation as after any swap."""
     store, settings = _open(redis)
-    order = Order(action="promote", model_version=version, who=who, why=why, given_at=wall_clock())
-    give(store, settings.keyring(), order, wait, wall_clock)
+    give(store, settings.keyring(), _order(settings, "promote", version, who, why), wait, wall_clock)
 
 
 @models.command()
@@ -106,8 +105,7 @@ def promote(version: str, why: str, who: str, wait: float, redis: str | None) ->
 def rollback(why: str, who: str, wait: float, redis: str | None) -> None:
     """Make the champion's predecessor serve again."""
     store, settings = _open(redis)
-    order = Order(action="rollback", who=who, why=why, given_at=wall_clock())
-    give(store, settings.keyring(), order, wait, wall_clock)
+    give(store, settings.keyring(), _order(settings, "rollback", "", who, why), wait, wall_clock)
 
 
 def give(
@@ -151,6 +149,14 @@ def give(
     if answer.startswith("refused: "):
         raise SettingsError(f"order {number} was {answer}")
     click.echo(answer)
+
+
+def _order(
+    settings: Settings, action: Literal["promote", "rollback"], version: str, who: str, why: str
+) -> Order:
+    # Both are kept on model-events: somebody will name the card that the model was wrong about.
+    note = settings.tokens.note
+    return Order(action=action, model_version=version, who=note(who), why=note(why), given_at=wall_clock())
 
 
 def _open(redis: str | None) -> tuple[RedisStore, Settings]:

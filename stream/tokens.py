@@ -12,7 +12,7 @@ from hashlib import sha256
 from hmac import digest
 from typing import Final, Literal
 
-from stream.cards import SHORTEST, masked, replace_cards, replace_cards_in_bytes
+from stream.cards import SHORTEST, mask_cards, masked, replace_cards, replace_cards_in_bytes
 
 Tokenised = Literal["cards", "customers", "off"]
 """What becomes a token: card numbers, wherever they are; every customer's identifier as well; nothing."""
@@ -84,6 +84,10 @@ class Tokens:
     def text(self, text: str) -> str:
         """Return a text for people without card numbers in it."""
         return text if self.scope == "off" else replace_cards(text, self._stand_in)
+
+    def note(self, text: str) -> str:
+        """Return what a person has written without card numbers in it: as long as it was, however bounded."""
+        return text if self.scope == "off" else mask_cards(text)
 
     def value(self, value: bytes | None) -> bytes | None:
         """Return the bytes of a record, readable or not, without what they must not tell."""

@@ -105,15 +105,15 @@ def verdict(transaction: str, judged: str, who: str, why: str, **where: Any) -> 
     try:
         with connect(conninfo_of(settings, "verdict")) as connection:
             require_schema(connection)
-            said = Verdict(transaction, judged == "fraud", who, why, "cli")
+            said = Verdict(transaction, judged == "fraud", who, why, "cli").without_cards(settings.tokens)
             recorded = record(connection, said, wall_clock)
             if not recorded.is_new:
-                click.echo(f"{transaction} was judged {judged} already; nothing was changed")
+                click.echo(f"{said.transaction_id} was judged {judged} already; nothing was changed")
                 return
             before = (
                 f", which {recorded.before_source} had called {recorded.before}" if recorded.before else ""
             )
-            click.echo(f"{transaction}{before}: {judged}, written down")
+            click.echo(f"{said.transaction_id}{before}: {judged}, written down")
             try:
                 publish_due(connection, emitter, TopicNames.of(settings).labels)
             except InfrastructureError as error:

@@ -1,7 +1,7 @@
 """Verdicts: an analyst's word on a transaction, written down with who, when and why, and made a label."""
 
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from psycopg import Connection
 
@@ -10,6 +10,7 @@ from stream.clock import DAY_MS, Clock
 from stream.errors import FraudstreamError
 from stream.ports import Emitter, Outgoing
 from stream.records import Label, encode
+from stream.tokens import Tokens
 
 LONGEST_NAME: Final = 64
 LONGEST_REASON: Final = 1_000
@@ -34,6 +35,14 @@ class Verdict(NamedTuple):
     why: str
     """What they saw; up to 1,000 characters."""
     via: Via
+
+    def without_cards(self, tokens: Tokens) -> Self:
+        """Return it as it may be kept: the transaction as we call it, and no card number in what was said."""
+        return self._replace(
+            transaction_id=tokens.identifier(self.transaction_id),
+            who=tokens.note(self.who),
+            why=tokens.note(self.why),
+        )
 
 
 class Outbox(NamedTuple):

@@ -15,6 +15,7 @@ from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
+from stream.discreet import Discreet
 from stream.errors import SettingsError
 from stream.settings import load_settings
 
@@ -45,9 +46,9 @@ def desk(first_look: bool, **where: Any) -> None:
     from consumers.desk.server import desk_app, serve  # noqa: PLC0415
 
     settings = load_settings(**where)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)-8s %(name)s: %(message)s"
-    )
+    lines = logging.StreamHandler()
+    lines.setFormatter(Discreet("%(asctime)s %(levelname)-8s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[lines])
     # Whoever asks for a page while the database is away brings a line of ours; the pool would add many.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     given = "" if settings.desk_users is None else settings.desk_users.get_secret_value().strip()
@@ -78,7 +79,7 @@ def desk(first_look: bool, **where: Any) -> None:
     try:
         asyncio.run(
             serve(
-                lambda: desk_app(database, users, emitter, labels, wall_clock, metrics),
+                lambda: desk_app(database, users, emitter, labels, wall_clock, metrics, settings.tokens),
                 *(database, settings, metrics, say),
             )
         )

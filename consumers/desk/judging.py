@@ -15,6 +15,7 @@ from consumers.metrics import DeskMetrics
 from stream.clock import Clock
 from stream.errors import InfrastructureError
 from stream.ports import Emitter
+from stream.tokens import Tokens
 
 VERDICTS_A_MINUTE: Final = 60
 
@@ -47,6 +48,8 @@ class Judging:
         The present.
     metrics
         Counts them.
+    tokens
+        What stands for card numbers that somebody writes.
 
     Notes
     -----
@@ -54,7 +57,13 @@ class Judging:
     """
 
     def __init__(
-        self, database: Database, emitter: Emitter, labels_topic: str, clock: Clock, metrics: DeskMetrics
+        self,
+        database: Database,
+        emitter: Emitter,
+        labels_topic: str,
+        clock: Clock,
+        metrics: DeskMetrics,
+        tokens: Tokens,
     ) -> None:
         self._verdicts = metrics.verdicts
         self._limiter = Limiter(VERDICTS_A_MINUTE, clock)
@@ -62,6 +71,7 @@ class Judging:
         self._emitter = emitter
         self._labels_topic = labels_topic
         self._clock = clock
+        self._tokens = tokens
         self._publishing = asyncio.Lock()
 
     async def take(self, user: User, transaction_id: str, why: str, via: Via, *, is_fraud: bool) -> Judged:
@@ -82,7 +92,8 @@ class Judging:
         if wait_seconds:
             raise Refusal(429, f"That were many verdicts: wait {wait_seconds} s.", wait_seconds)
         self._limiter.count(user.name)
-        done = await self._take(Verdict(transaction_id, is_fraud, user.name, why, via))
+        verdict = Verdict(transaction_id, is_fraud, user.name, why, via)
+        done = await self._take(verdict.without_cards(self._tokens))
         self._verdicts.labels("fraud" if is_fraud else "legitimate", done.value).inc()
         return done
 

@@ -23,6 +23,7 @@ from stream.clock import Clock
 from stream.errors import SettingsError
 from stream.ports import Emitter
 from stream.settings import Settings
+from stream.tokens import Tokens
 
 _LARGEST_FORM: Final = 64 * 1024
 _CLOSE_SECONDS: Final = 2.0
@@ -34,7 +35,8 @@ def desk_app(
     emitter: Emitter,
     labels_topic: str,
     clock: Clock,
-    metrics: DeskMetrics | None = None,
+    metrics: DeskMetrics | None,
+    tokens: Tokens,
 ) -> web.Application:
     """Return the desk as an application.
 
@@ -50,10 +52,12 @@ def desk_app(
         The present.
     metrics
         Where it shows how it does; None: nobody looks.
+    tokens
+        What stands for card numbers.
     """
     metrics = metrics or DeskMetrics()
     entrance = Entrance(users, clock, metrics)
-    judging = Judging(database, emitter, labels_topic, clock, metrics)
+    judging = Judging(database, emitter, labels_topic, clock, metrics, tokens)
     views = Views(entrance, database, judging)
     programs = Programs(entrance, database, judging)
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final
 
-from stream.cards import mask_cards
+from stream.discreet import Discreet
 from stream.errors import FraudstreamError
 from stream.settings import Settings
 
@@ -46,14 +46,6 @@ class Seldom(logging.Filter):
             self._said.clear()
         self._said[said] = record.created
         return True
-
-
-class Discreet(logging.Formatter):
-    """Masks card numbers in whatever is logged, tracebacks and libraries' lines included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        return mask_cards(super().format(record))
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:

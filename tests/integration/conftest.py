@@ -8,6 +8,7 @@
 `kafka`                   HOST:PORT of an Apache Kafka of the whole run
 `kafka_server`            that broker itself, to be stopped and started
 `embedded_broker`         HOST:PORT of a fresh embedded broker with our topics
+`site`                    Kafka and Redis with TLS, logins and the documented rights, the module's own
 `topics`                  factory: settings with topics of their own on Apache Kafka
 `deploy`                  the same, and the test runs twice: on the embedded broker and on Apache Kafka
 `worker`                  factory: a running `fraudstream worker`
@@ -36,6 +37,7 @@ from tests.services.plugin import LOGS
 from tests.services.postgres_server import PostgresServer
 from tests.services.process import Process
 from tests.services.redis_server import RedisServer
+from tests.services.secured_site import Site, secured_services
 from tests.services.worker import Worker, environment_of
 
 Deploy = Callable[..., Settings]
@@ -125,6 +127,13 @@ def kafka_server(_shared_kafka: Callable[[], KafkaServer]) -> KafkaServer:
 def kafka(_shared_kafka: Callable[[], KafkaServer]) -> str:
     """Return HOST:PORT of a real Apache Kafka; topics are not made by themselves."""
     return os.environ.get(OWN["kafka"]) or _shared_kafka().bootstrap
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return a Kafka and a Redis of the module's own, with TLS, logins and rights."""
+    with secured_services(tmp_path_factory.mktemp("secured")) as made:
+        yield made
 
 
 @pytest.fixture

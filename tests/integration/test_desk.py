@@ -25,6 +25,7 @@ from stream.clock import DAY_MS, MINUTE_MS, ManualClock
 from stream.errors import InfrastructureError
 from stream.ports import Outgoing
 from stream.records import Label, Reason
+from stream.tokens import Tokens
 from tests.consumers.made import T0, make_alert, make_score
 from tests.services.case_traffic import batch, made_label
 from tests.services.postgres_server import PostgresServer, rows
@@ -114,7 +115,7 @@ class Desk:
             try:
                 await database.open()
                 users = Users(f"{_ANA_ENTRY},{_VIC_ENTRY}")
-                app = desk_app(database, users, self.broker, "labels", self.clock, self.metrics)
+                app = desk_app(database, users, self.broker, "labels", self.clock, self.metrics, Tokens())
                 async with TestServer(app) as server:
                     jar = CookieJar(unsafe=True, treat_as_secure_origin=[server.make_url("/")])
                     async with TestClient(server, cookie_jar=jar) as client:

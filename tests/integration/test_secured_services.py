@@ -1,40 +1,26 @@
 """Apache Kafka with TLS and SCRAM, Redis with TLS and users: the pipeline runs, and nobody else gets in."""
 
-import argparse
 import json
-import re
-import shlex
 import threading
 import time
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
 from pydantic import SecretStr
 
-from stream.adapters.topics import create_topics
 from stream.cli import main
 from stream.errors import AccessError
 from stream.ports import Outgoing
 from stream.settings import Party, Settings
 from stream.worker.entrance import enter
-from tests.services.certificates import Authority
-from tests.services.kafka_server import KafkaServer, Secured
 from tests.services.pipeline import Pipeline
-from tests.services.redis_secured import SecuredRedis
+from tests.services.secured_site import PASSWORDS, REDIS_PASSWORD, Site
 from tests.services.traffic import labels, transactions
 from tests.services.waiting import eventually
 from tests.services.worker import Worker, environment_of
@@ -42,95 +28,6 @@ from tests.services.worker import Worker, environment_of
 pytestmark = [pytest.mark.service("kafka"), pytest.mark.service("redis")]
 
 Start = Callable[..., Worker]
-
-RULES = Path(__file__).parents[2] / "docs" / "security"
-PARTIES = get_args(Party)
-PASSWORDS = {party: f"kafka-lets-{party}-in" for party in PARTIES} | {"stranger": "kafka-knows-a-stranger"}
-REDIS_PASSWORD = "open-sesame-at-redis"
-
-
-class Site(NamedTuple):
-    """The services of this file, and what they are reached with."""
-
-    kafka: KafkaServer
-    redis: SecuredRedis
-    authority: Authority
-    another: Authority
-
-    def settings(self, party: Party, **overrides: Any) -> Settings:
-        """Return settings of somebody who logs in as the party they are."""
-        given: dict[str, Any] = {
-            "broker": self.kafka.secured,
-            "redis": self.redis.tls_url,
-            "partitions": 1,
-            "champion": "logistic",
-            "challengers": (),
-            "kafka_security": "sasl_tls",
-            "kafka_ca": self.authority.certificate,
-            "kafka_user": party,
-            "kafka_password": SecretStr(PASSWORDS[party]),
-            "redis_ca": self.authority.certificate,
-            "redis_user": party,
-            "redis_password": SecretStr(REDIS_PASSWORD),
-        }
-        return Settings(**given | overrides)
-
-    def open(self) -> Settings:
-        """Return the settings of somebody who needs no login: the test itself."""
-        return Settings(broker=self.kafka.bootstrap, redis=self.redis.url, partitions=1)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Return the secured services, where each may do what the documented rules say and no more."""
-    directory = tmp_path_factory.mktemp("secured")
-    authority = Authority(directory / "authority")
-    (directory / "kafka").mkdir()
-    (directory / "redis").mkdir()
-    _, _, keystore = authority.issue("127.0.0.1")
-    redis = SecuredRedis(
-        directory / "redis",
-        authority,
-        (RULES / "redis.acl").read_text().replace("PASSWORD", REDIS_PASSWORD)
-        + f"user stranger on >{REDIS_PASSWORD} ~other:* +@all\n",
-    )
-    kafka = KafkaServer(directory / "kafka", secured=Secured(keystore, PASSWORDS))
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    for answer in admin.create_acls(kafka_bindings((RULES / "kafka-acls.sh").read_text())).values():
-        answer.result(30)
-    made = Site(kafka, redis, authority, Authority(directory / "another"))
-    # By the one who may.
-    assert len(create_topics(made.settings("topics"))) == 6
-    yield made
-    redis.stop()
-    kafka.discard()
-
-
-def kafka_bindings(script: str) -> list[AclBinding]:
-    """Return what calls of kafka-acls.sh would add."""
-    parser = argparse.ArgumentParser()
-    for option in ("allow-principal", "topic", "group", "resource-pattern-type"):
-        parser.add_argument(f"--{option}")
-    parser.add_argument("--operation", action="append")
-    bindings = []
-    for line in script.splitlines():
-        if line.startswith("#"):
-            continue
-        _, _, rule = line.partition(" --add ")
-        asked = parser.parse_args(shlex.split(rule))
-        bindings += [
-            AclBinding(
-                ResourceType.TOPIC if asked.topic else ResourceType.GROUP,
-                asked.topic or asked.group,
-                ResourcePatternType[(asked.resource_pattern_type or "literal").upper()],
-                asked.allow_principal,
-                "*",
-                AclOperation[re.sub("(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
-                AclPermissionType.ALLOW,
-            )
-            for operation in asked.operation
-        ]
-    return bindings
 
 
 def test_the_pipeline_and_its_tools_run_with_the_rights_that_are_documented_and_say_no_secret(

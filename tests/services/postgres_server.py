@@ -14,6 +14,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from tests.services.certificates import Authority
 from tests.services.process import Process, free_port
 
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -40,10 +41,17 @@ class PostgresServer:
     ----------
     *options
         More of postgres's options, such as `"-c", "jit=off"`.
+    authority, password
+        Have it take encrypted connections alone, with a certificate of this authority, and this password;
+        without them it lets everybody in.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(
+        self, *options: str, authority: Authority | None = None, password: str | None = None
+    ) -> None:
         self._options = options
+        self._authority = authority
+        self._password = password
         folder = programs()
         assert folder is not None
         self._bin = folder
@@ -57,7 +65,16 @@ class PostgresServer:
         made = subprocess.run(
             [
                 *(folder / "initdb", "--pgdata", self._directory / "data", "--username", "fraud"),
-                *("--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+                *(
+                    "--auth",
+                    "trust" if password is None else "scram-sha-256",
+                    "--encoding",
+                    "UTF8",
+                    "--locale",
+                    "C",
+                    "--no-sync",
+                ),
+                *(("--pwfile", self._own("password", password)) if password is not None else ()),
             ],
             user=self._account,
             cwd=self._directory,
@@ -67,6 +84,11 @@ class PostgresServer:
         )
         assert made.returncode == 0, made.stdout + made.stderr
         self.port = free_port()
+        if authority is not None:
+            certificate, key, _ = authority.issue("127.0.0.1")
+            shown, kept = (self._own(one.name, one.read_text()) for one in (certificate, key))
+            self._options += ("-c", "ssl=on", "-c", f"ssl_cert_file={shown}", "-c", f"ssl_key_file={kept}")
+            self._own("data/pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n")
         self.start()
 
     def start(self) -> None:
@@ -94,7 +116,9 @@ class PostgresServer:
 
     def dsn(self, database: str = "postgres") -> str:
         """Return what a client connects with."""
-        return f"postgresql://fraud@127.0.0.1:{self.port}/{database}"
+        login = "fraud" if self._password is None else f"fraud:{self._password}"
+        tls = f"?sslmode=verify-full&sslrootcert={self._authority.certificate}" if self._authority else ""
+        return f"postgresql://{login}@127.0.0.1:{self.port}/{database}{tls}"
 
     def new_database(self, name: str | None = None) -> str:
         """Make an empty database, and return its DSN."""
@@ -102,6 +126,15 @@ class PostgresServer:
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.dsn(name)
+
+    def _own(self, name: str, text: str) -> Path:
+        """Write a file that the server's account, and nobody else, may read."""
+        path = self._directory / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        if self._account is not None:
+            shutil.chown(path, self._account)
+        return path
 
     def answers(self) -> bool:
         """Tell whether it lets a client in."""
