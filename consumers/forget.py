@@ -42,8 +42,8 @@ MOST_ROUNDS: Final = 10
 def forget(customer: str, archives: tuple[Path, ...], yes: bool, **where: str | None) -> None:
     """Remove a CUSTOMER from Redis, archives and cases; `-` reads the identifier from standard input.
 
-    What lies on topics goes when their retention is over. That somebody was forgotten, and how much of them,
-    is a record on model-events; who it was is in no record.
+    What lies on topics goes when their retention is over; what was not reached is said at the end. That
+    somebody was forgotten, and how much of them, is a record on model-events; who it was is in no record.
     """
     settings = load_settings(**where)
     if customer == "-":
@@ -64,6 +64,22 @@ def forget(customer: str, archives: tuple[Path, ...], yes: bool, **where: str | 
         f" {erased.verdicts} verdicts; {archived.scores} archived scores, {archived.labels} archived labels;"
         f" {'no case store' if cases is None else f'{cases} transactions of the case store'}",
         err=True,
+    )
+    click.echo(_not_reached(settings, any_archive=bool(archives), any_cases=cases is not None), err=True)
+
+
+def _not_reached(settings: Settings, *, any_archive: bool, any_cases: bool) -> str:
+    """Say where else somebody may still be found."""
+    names = TopicNames.of(settings)
+    topics = f"{names.transactions}, {names.labels}, {names.scores}, {names.alerts}, {names.dead_letters}"
+    places = [f"the topics {topics}, until their retention is over"]
+    if not any_archive:
+        places.append("archives (name each with --archive)")
+    if not any_cases:
+        places.append("a case store (set FRAUD_CASE_STORE)")
+    return (
+        f"not reached: {'; '.join(places)}; backups, and what was given elsewhere. If `cases` or `archive`"
+        " had not read all of the topics yet, run this again once they have"
     )
 
 

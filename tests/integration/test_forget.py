@@ -4,21 +4,29 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pyarrow.dataset as ds
 import pytest
 import redis
 from click.testing import CliRunner
+from psycopg import sql
 
 from consumers import forget as forgetting
+from consumers.cases.store import CaseStore
 from stream.cli import main
 from stream.settings import Settings
+from tests.consumers.made import make_alert, make_score
+from tests.services.case_traffic import batch, made_label
 from tests.services.pipeline import Pipeline
+from tests.services.topic_reader import read_topic
 from tests.services.traffic import label, transactions
 from tests.services.worker import Worker, environment_of
 
 Deploy = Callable[..., Settings]
 Start = Callable[..., Worker]
 CUSTOMER = "a-customer-7"
+CARD = "5425233430109903"
+TOKEN_KEY = "token-key-of-this-very-test"
 
 
 def run(settings: Settings, *command: str, given: str | None = None) -> str:
@@ -83,6 +91,79 @@ def test_a_customer_is_forgotten_everywhere_and_the_others_are_not(
         pipeline.await_scored(len(known) + 1)
         shown = run(settings, "features", "show", "customer", CUSTOMER)
         assert "transactions seen    1" in shown
+
+
+@pytest.mark.service("redis")
+def test_the_case_store_forgets_all_that_was_said_of_a_customer_and_once_more_changes_nothing(
+    embedded_broker: str, redis_url: str, case_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "ROUND_SECONDS", 0.0)
+    settings = Settings(broker=embedded_broker, redis=redis_url, case_store=case_store, token_key=TOKEN_KEY)  # type: ignore[arg-type]
+    token = settings.tokens.identifier(CARD)
+    with CaseStore(case_store) as store:
+        store.migrate()
+        store.file(
+            batch(
+                make_alert("t1", customer_id=token),
+                make_score("t2", customer_id=token),
+                make_score("t3", customer_id=token),
+                make_alert("o1", customer_id="another"),
+                make_score("o2", customer_id="another"),
+                *(made_label(name, is_fraud=True) for name in ("t1", "t2", "o1", "o2")),
+                made_label("t1", is_fraud=False, source="analyst"),
+            )
+        )
+    # A case with a history: called a fraud, corrected, and judged without an alert.
+    for name, judged in (("t1", "fraud"), ("t1", "legitimate"), ("t3", "fraud"), ("o1", "legitimate")):
+        run(settings, "verdict", name, judged, "--who", "ana", "--why", "called")
+    there = {name: _rows_of(case_store, name) for name in ("transactions", "alerts", "labels", "verdicts")}
+    assert {name: len(found) for name, found in there.items()} == {
+        "transactions": 5,
+        "alerts": 2,
+        "labels": 5,
+        "verdicts": 4,
+    }
+
+    # By the number as it was sent, which the case store has never seen.
+    said = run(settings, "forget", "-", "--yes", given=f"{CARD}\n")
+
+    assert "3 transactions of the case store" in said
+    assert CARD not in said
+    left = {name: _rows_of(case_store, name) for name in there}
+    for name, found in there.items():
+        assert left[name] == [row for row in found if "(o" in row or ",o" in row], name
+    assert {name: len(found) for name, found in left.items()} == {
+        "transactions": 2,
+        "alerts": 1,
+        "labels": 2,
+        "verdicts": 1,
+    }
+    assert not [row for found in left.values() for row in found if token in row]
+    for view in ("cases", "frauds", "hits_by_day"):
+        assert not [row for row in _rows_of(case_store, view) if token in row or "(t" in row], view
+
+    again = run(settings, "forget", "-", "--yes", given=f"{CARD}\n")
+
+    assert "0 states, 0 risk records, 0 pending records, 0 verdicts" in again
+    assert "0 transactions of the case store" in again
+    assert {name: _rows_of(case_store, name) for name in there} == left
+    # Both say what they cannot reach.
+    for words in (
+        "not reached: the topics transactions, labels, scores, alerts, dead-letters, until their retention",
+        "archives (name each with --archive)",
+    ):
+        assert words in said
+        assert words in again
+    events = [json.loads(one.value or b"") for one in read_topic(embedded_broker, "model-events")]
+    assert [one["evidence"]["cases"] for one in events if one["kind"] == "erased"] == [3, 0]
+    assert token not in json.dumps(events)
+
+
+def _rows_of(dsn: str, name: str) -> list[str]:
+    """Return every row of a table or view as text, sorted."""
+    with psycopg.connect(dsn) as connection:
+        query = sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(name))
+        return [row for (row,) in connection.execute(query)]
 
 
 @pytest.mark.service("redis")
