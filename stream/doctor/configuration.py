@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
-from stream.doctor.finding import Finding, good, warning
+from stream.doctor.finding import Finding, good, warning, wrong
+from stream.errors import SettingsError
+from stream.models.recipes import recipe
 from stream.settings import Settings
 
 _PREFIX = "FRAUD_"
@@ -28,6 +30,11 @@ def check_configuration(settings: Settings, environment: Mapping[str, str]) -> I
     for name, alike in strangers.items():
         if alike:
             yield warning("settings", f"{name} is no setting and changes nothing; {alike[0]} is one")
+    for name in (settings.champion, *settings.challengers):
+        try:
+            recipe(name)
+        except SettingsError as error:
+            yield wrong("settings", str(error))
     read = sorted(set(given) - strangers.keys())
     yield good(
         "settings",

@@ -93,7 +93,10 @@ def recipe(name: str) -> Recipe:
     try:
         return RECIPES[name]
     except KeyError:
-        raise SettingsError(f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}") from None
+        raise SettingsError(
+            f"there is no recipe {name!r}; there are: {', '.join(RECIPES)}; look at FRAUD_CHAMPION and"
+            " FRAUD_CHALLENGERS"
+        ) from None
 
 
 def _binned(*, seed: int, **parameters: Any) -> BinnedLogisticRegression:

@@ -82,6 +82,14 @@ def test_models_that_are_not_signed_are_a_warning() -> None:
     assert "set FRAUD_SIGNING_KEY" in text
 
 
+def test_a_recipe_that_does_not_exist_is_wrong_before_a_worker_finds_it_out() -> None:
+    settings = Settings(signing_key="0123456789abcdef", challengers=("logistic", "woods"))
+    [(state, text)] = complaints(list(check_configuration(settings, {})))
+    assert state is State.WRONG
+    assert text.startswith("there is no recipe 'woods'; there are: ensemble, ")
+    assert text.endswith("look at FRAUD_CHAMPION and FRAUD_CHALLENGERS")
+
+
 def test_what_is_installed_is_what_is_required() -> None:
     [finding] = check_installation()
     assert finding.state is State.GOOD
