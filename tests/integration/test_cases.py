@@ -2,6 +2,8 @@
 
 import json
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import uuid4
@@ -31,7 +33,7 @@ from tests.consumers.made import T0, make_alert, make_score
 from tests.promql import ROOT
 from tests.services.case_traffic import batch, made_label
 from tests.services.postgres_server import PostgresServer, rows
-from tests.services.process import Process
+from tests.services.process import Process, free_port
 from tests.services.waiting import eventually
 from tests.services.worker import environment_of
 
@@ -291,6 +293,15 @@ def test_a_filler_that_is_killed_again_and_again_files_everything_once(
     assert "cases: 0 records filed" in again.stderr
 
 
+def told(port: int, path: str) -> str:
+    """Return what a filler tells of itself."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as refusal:
+        return refusal.read().decode()
+
+
 def _has_begun(stage: Stage, before: int) -> bool:
     present = rows(stage.case_store, "SELECT to_regclass('transactions') IS NOT NULL")
     return bool(present[0][0]) and stage.count() > before
@@ -299,14 +310,22 @@ def _has_begun(stage: Stage, before: int) -> bool:
 def test_a_database_that_goes_away_is_waited_for(
     stage: Stage, postgres: PostgresServer, command: Callable[..., Process]
 ) -> None:
+    port = free_port()
+    stage.settings = stage.settings.model_copy(update={"cases_metrics_port": port})
     filler = stage.start(command)
     stage.publish(make_alert("t1"))
     eventually(lambda: _has_begun(stage, 0), describe=filler.tail)
+    assert told(port, "/health/ready") == '{"ready":true,"reasons":[]}'
     postgres.kill()
     stage.publish(make_alert("t2"), b"foreign")
     eventually(lambda: "the case store does not answer" in filler.tail(), describe=filler.tail)
+    assert "the case store does not answer" in told(port, "/health/ready")
+    assert "\nfraud_case_store_up 0.0\n" in told(port, "/metrics")
+    assert "\nfraud_cases_leading 0.0\n" in told(port, "/metrics")
     postgres.start()
     eventually(lambda: stage.count() == 2, describe=filler.tail)
+    eventually(lambda: "\nfraud_case_store_up 1.0\n" in told(port, "/metrics"), describe=filler.tail)
+    assert told(port, "/health/ready") == '{"ready":true,"reasons":[]}'
     assert filler.terminate() == 0, filler.tail()
     assert "cases: 2 records filed, 1 foreign ones passed over" in filler.tail()
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from stream.tokens import Tokens
 from tests.consumers.made import T0, make_alert, make_score
 from tests.services.case_traffic import batch, made_label
 from tests.services.postgres_server import PostgresServer, rows
+from tests.services.waiting import eventually
 
 ANA, _ANA_ENTRY = new_user("ana", "analyst")
 VIC, _VIC_ENTRY = new_user("vic", "viewer")
@@ -503,3 +505,26 @@ def test_what_is_asked_and_said_is_counted_by_page_and_never_by_name(desk: Desk)
     assert number("fraud_case_store_up") == 1
     text = generate_latest(desk.metrics.registry).decode()
     assert not {"t1", "t2", "ana", "guess"} & set(re.findall(r"[\w-]+", text))
+
+
+def test_a_desk_tells_that_its_case_store_is_away_though_nobody_asks_for_a_page(
+    desk: Desk, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.desk.meter._BEAT_SECONDS", 0.05)
+
+    async def shows(name: str, value: float) -> None:
+        number = partial(desk.metrics.registry.get_sample_value, name)
+        await asyncio.to_thread(eventually, lambda: number() == value, 60, lambda: f"{name}: {number()}")
+
+    async def scenario(visitor: Visitor) -> None:
+        await shows("fraud_case_store_up", 1)
+        await visitor.log_in(ANA)
+        desk.broker.is_away = True
+        await visitor.judge("t1", "fraud")
+        await shows("fraud_verdict_outbox_verdicts", 1)
+        postgres.kill()
+        await shows("fraud_case_store_up", 0)
+        postgres.start()
+        await shows("fraud_case_store_up", 1)
+
+    desk.visit(scenario)
