@@ -228,26 +228,46 @@ class KafkaAccess:
             What to do where it is no matter of access, a clause.
         """
         if error.code() in _RIGHTS:
-            return AccessError(f"{what}: {self._why(error)}")
+            return self.lacking(what, _RIGHTS[error.code()], error.str())
         if error.code() in (_LOGIN, _TLS):
             return AccessError(self._why(error))
         if (refusal := self.take_refusal()) is not None:
             return refusal
         return InfrastructureError(f"{what} ({error.str()}); {remedy}")
 
+    def lacking(self, what: str, kind: str, words: str) -> AccessError:
+        """Return the error for `what` went wrong because of a right that our user does not have.
+
+        Parameters
+        ----------
+        what
+            A clause that says what failed, without its end.
+        kind
+            Of what it lacks a right: a topic, a consumer group, the cluster.
+        words
+            The broker's own.
+        """
+        return AccessError(f"{what}: {self._lacks(kind, words)}")
+
     def _listen(self, error: KafkaError) -> None:
         self.hear(error)
 
+    def _lacks(self, kind: str, words: str) -> str:
+        return (
+            f"our user{self._user} lacks the right to do so with the {kind} ({words}); give it that, see"
+            " docs/security.md"
+        )
+
+    @property
+    def _user(self) -> str:
+        return f" {self.login.user!r}" if self.login is not None else ""
+
     def _why(self, error: KafkaError) -> str:
-        user = f" {self.login.user!r}" if self.login is not None else ""
         if error.code() in _RIGHTS:
-            return (
-                f"our user{user} lacks the right to do so with the {_RIGHTS[error.code()]} ({error.str()});"
-                " give it that, see docs/security.md"
-            )
+            return self._lacks(_RIGHTS[error.code()], error.str())
         if error.code() == _LOGIN:
             return (
-                f"Kafka at {self.servers} does not let the user{user} in ({error.str()}); check"
+                f"Kafka at {self.servers} does not let the user{self._user} in ({error.str()}); check"
                 " FRAUD_KAFKA_USER, FRAUD_KAFKA_PASSWORD and FRAUD_KAFKA_SASL"
             )
         return (

@@ -30,6 +30,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import faust
+from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from faust.auth import OAuthCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -38,6 +39,7 @@ from yarl import URL
 from stream.adapters.intake import Intake
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.kafka_token import ClientCredentials
+from stream.errors import AccessError
 from stream.records import Record
 
 FETCH_WAIT_MS: Final = 50
@@ -49,6 +51,12 @@ AssignmentHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 
 StartOffset = Callable[[str, int], int | None]
 """Given a topic and a partition just assigned: the offset to read from, or None for the committed one."""
+
+RefusalHandler = Callable[[AccessError], None]
+"""Given the error when the broker lets us read no longer, or be in the group: it is to end the process."""
+
+REFUSALS: Final = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+"""What the broker's refusals are to aiokafka; said in a sentence of ours, by whoever gets an AccessError."""
 
 Fetched = Mapping[TP, list[Any]]
 """What aiokafka makes of a fetch, by partition."""
@@ -86,9 +94,23 @@ Deliver = Callable[[RecordBatch], None]
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust has no types
+    _refusal: Exception | None = None
+    """Why the last offsets could not be committed, where our user may not."""
+
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust offers no setting for it
+        commit = consumer.commit
+
+        async def commit_if_allowed(offsets: Any) -> None:
+            try:
+                await commit(offsets)
+            except REFUSALS as error:
+                self._refusal = error
+                # Faust would log a traceback and end this thread; so it takes the offsets for not committed.
+                raise CommitFailedError("already rebalanced") from error
+
+        consumer.commit = commit_if_allowed
         return consumer
 
     async def _fetch_records(
@@ -133,6 +155,17 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # F
         It lies past records that nobody is handed, such as the marks of a transaction. May be asked always.
         """
         return {tp: state._position for tp, state in self._states().items()}  # noqa: SLF001
+
+    def refusal(self) -> Exception | None:
+        """Return why the broker does not let us be in the group any more, where it does not.
+
+        The group's coordinator keeps what it has met until it is asked, which Faust never does.
+        """
+        if self._refusal is not None:
+            return self._refusal
+        coordinator = self._consumer._coordinator if self._consumer else None  # noqa: SLF001
+        pending = getattr(coordinator, "_pending_exception", None)
+        return pending if isinstance(pending, REFUSALS) else None
 
     def _states(self) -> dict[TP, Any]:
         subscription = self._consumer._subscription.subscription if self._consumer else None  # noqa: SLF001
@@ -258,6 +291,35 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         for tp in revoked:
             self._next_offset.pop(tp, None)
 
+    async def _wait_next_records(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> tuple[Fetched | None, set[TP] | None]:
+        refusal = self._thread.refusal()
+        try:
+            if refusal is None:
+                waited: tuple[Fetched | None, set[TP] | None] = await super()._wait_next_records(timeout)
+                return waited
+        except REFUSALS as error:
+            refusal = error
+        await self._end(refusal)
+        return None, None
+
+    async def _end(self, error: Exception) -> None:
+        """Tell that the broker refuses us, once; nothing more is read.
+
+        Not to be called while the error is handled: whoever hears of it would log its traceback.
+        """
+        transport = self.transport
+        if transport.on_refusal is None:
+            raise error
+        if not transport.refused:
+            transport.refused = True
+            kind = "consumer group" if isinstance(error, GroupAuthorizationFailedError) else "topic"
+            transport.on_refusal(transport.access.lacking("reading records failed", kind, str(error)))
+        # Until the process has ended.
+        await self.sleep(1.0)
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -326,17 +388,30 @@ class RecordBatchTransport(driver.Transport):  # type: ignore[misc]  # Faust has
         Bootstrap servers as ``kafka://HOST:PORT``.
     app
         The Faust app it carries messages for.
+    access
+        How to reach them, for what errors say.
     start_offset
         Asked for each partition at the end of each rebalance; must answer at once.
+    on_refusal
+        Told when the broker allows us no longer to read; without it, that is a bug like any other.
     """
 
     Consumer = RecordBatchConsumer
 
     def __init__(
-        self, servers: list[URL], app: faust.App, *, start_offset: StartOffset | None = None
+        self,
+        servers: list[URL],
+        app: faust.App,
+        access: KafkaAccess,
+        *,
+        start_offset: StartOffset | None = None,
+        on_refusal: RefusalHandler | None = None,
     ) -> None:
         super().__init__(servers, app)
+        self.access = access
         self.start_offset = start_offset
+        self.on_refusal = on_refusal
+        self.refused = False
         self.batched_topics: dict[str, Deliver] = {}
         """Who is handed the records of each."""
 
@@ -349,6 +424,7 @@ def record_batch_app(
     session_timeout_seconds: float = 10.0,
     commit_interval_seconds: float = 1.0,
     start_offset: StartOffset | None = None,
+    on_refusal: RefusalHandler | None = None,
 ) -> faust.App:
     """Make a Faust app that reads record batches.
 
@@ -367,6 +443,8 @@ def record_batch_app(
     start_offset
         Where to read an assigned partition from, asked at the end of each rebalance; by default from the
         committed offset, or from the earliest record when there is none.
+    on_refusal
+        Told, once, when the broker allows us no longer to read or to be in the group.
     """
     servers = [URL(f"kafka://{server.strip()}") for server in access.servers.split(",")]
     app = faust.App(
@@ -390,7 +468,9 @@ def record_batch_app(
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.transport = RecordBatchTransport(servers, app, start_offset=start_offset)
+    app.transport = RecordBatchTransport(
+        servers, app, access, start_offset=start_offset, on_refusal=on_refusal
+    )
     return app
 
 

@@ -93,6 +93,7 @@ class Host(ABC):
             batch_records=settings.batch_records,
             session_timeout_seconds=settings.session_timeout_seconds,
             start_offset=self.start_offset,
+            on_refusal=self.die,
         )
         self._forgotten = 0
         """Customers and terminals, as the metrics have it."""

@@ -3,6 +3,7 @@
 import logging
 from typing import Any, Final
 
+from stream.adapters.record_batches import REFUSALS
 from stream.discreet import Discreet
 from stream.errors import FraudstreamError
 from stream.settings import Settings
@@ -22,7 +23,7 @@ class OnceOnly(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep everything else."""
         error = record.exc_info[1] if record.exc_info else None
-        return not (isinstance(error, FraudstreamError) and record.name.startswith(_LIBRARIES))
+        return not (isinstance(error, (FraudstreamError, *REFUSALS)) and record.name.startswith(_LIBRARIES))
 
 
 class Seldom(logging.Filter):

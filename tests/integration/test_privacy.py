@@ -185,6 +185,7 @@ def run_commands(
     return said
 
 
+@pytest.mark.timeout(600)  # seven processes start, and a dozen commands
 @pytest.mark.service("postgres")
 def test_nothing_that_a_run_writes_has_a_card_number_or_a_secret(
     site: Site,
@@ -200,8 +201,11 @@ def test_nothing_that_a_run_writes_has_a_card_number_or_a_secret(
     with Pipeline(settings("producer")) as producer, Pipeline(site.open()) as pipeline:
         names = pipeline.topics
         workers = {role: worker(settings(role), role) for role in ("score", "learn", "fit")}
-        desk_settings = settings("desk", desk_users=DESK_ENTRY, desk_port=free_port())
-        programs = [command(settings("cases"), "cases")]
+        desk_settings = settings(
+            "desk", desk_users=DESK_ENTRY, desk_port=free_port(), desk_metrics_port=free_port()
+        )
+        filler_settings = settings("cases", cases_metrics_port=free_port())
+        programs = [command(filler_settings, "cases")]
         sent = publish(producer, pipeline, known)
         learner = workers["learn"]
         stored = learner.metric("fraud_checkpoint_timestamp_seconds")
@@ -227,6 +231,8 @@ def test_nothing_that_a_run_writes_has_a_card_number_or_a_secret(
             for url, paths in (
                 *((one.url, ("/metrics", "/health/ready", "/health/live")) for one in workers.values()),
                 (desk, ("/login", "/health/ready")),
+                (f"http://127.0.0.1:{desk_settings.desk_metrics_port}", ("/metrics",)),
+                (f"http://127.0.0.1:{filler_settings.cases_metrics_port}", ("/metrics",)),
             )
             for path in paths
         ]

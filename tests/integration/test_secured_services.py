@@ -29,6 +29,9 @@ pytestmark = [pytest.mark.service("kafka"), pytest.mark.service("redis")]
 
 Start = Callable[..., Worker]
 
+QUICKLY_FITTED = {"batch_min_frauds": 10, "batch_negative_rate": 0.9, "batch_every_days": 0.05}
+"""In days of label time: after 72 of these labels."""
+
 
 def test_the_pipeline_and_its_tools_run_with_the_rights_that_are_documented_and_say_no_secret(
     site: Site, worker: Start, tmp_path: Path
@@ -36,6 +39,7 @@ def test_the_pipeline_and_its_tools_run_with_the_rights_that_are_documented_and_
     some = transactions(200)
     with Pipeline(site.settings("producer")) as producer, Pipeline(site.open()) as pipeline:
         scorer, learner = (worker(site.settings(role), role, timeout=None) for role in ("score", "learn"))
+        fitter = worker(site.settings("fit", **QUICKLY_FITTED), "fit", timeout=None)
         producer.publish(some)
         assert {len(given) for given in pipeline.scores(some).values()} == {1}
         producer.publish_raw([Outgoing(producer.topics.transactions, b"c", b"{")])
@@ -44,8 +48,11 @@ def test_the_pipeline_and_its_tools_run_with_the_rights_that_are_documented_and_
         pipeline.await_scored(201)
         assert scorer.is_ready()
         assert learner.is_ready()
-        said = scorer.tail() + learner.tail()
-    enter(site.settings("fit", role="fit"))
+        # The fitter, too, does its whole work with its own rights, and the learner takes what it offers.
+        eventually(lambda: fitter.metric("fraud_fits_total") >= 1, describe=fitter.tail)
+        eventually(lambda: learner.metric("fraud_offers_total", decision="admitted") == 1)
+        assert fitter.is_ready()
+        said = scorer.tail() + learner.tail() + fitter.tail()
     for party, *command in (
         ("topics", "topics", "check"),
         ("archive", "archive", str(tmp_path / "archive"), "--until-idle", "1"),

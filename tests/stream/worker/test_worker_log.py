@@ -3,8 +3,9 @@ from collections.abc import Iterator
 from logging.config import dictConfig
 
 import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
 
-from stream.errors import TopicError
+from stream.errors import AccessError, TopicError
 from stream.settings import Settings
 from stream.worker.log import logging_config
 
@@ -70,3 +71,15 @@ def test_debugging_keeps_everything(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         logging.getLogger("aiokafka").error("away")
     assert len(said(capsys)) == 3
+
+
+@pytest.mark.parametrize(
+    "error", [AccessError("may not read"), TopicAuthorizationFailedError("transactions")]
+)
+def test_of_a_refusal_that_is_said_in_a_sentence_no_library_logs_a_traceback(
+    capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    dictConfig(logging_config(Settings()))
+    logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=error)
+    logging.getLogger("stream.worker.host").error("ours", exc_info=error)
+    assert [line for line in said(capsys) if "ERROR" in line and "asyncio" in line] == []
