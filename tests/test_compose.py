@@ -242,6 +242,15 @@ def test_redis_evicts_nothing_and_writes_down_everything() -> None:
     assert options["--appendonly"] == "yes"
 
 
+@every(OURS)
+def test_a_container_of_ours_can_write_nothing_and_gain_no_rights(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert [place.partition(":")[0] for place in service["tmpfs"]] == ["/tmp"]  # noqa: S108 - the container's
+    assert not {"privileged", "cap_add", "user", "pid", "network_mode", "volumes"} & service.keys()
+
+
 def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
     bases = set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
     assert len(bases) == 1

@@ -5,10 +5,16 @@ from datetime import timedelta
 
 import pytest
 import redis
+from msgspec import structs
 
 from benchmarks.flood import Flood
 from stream.adapters.redis_store import RedisStore
+from stream.ports import Outgoing
+from stream.settings import Settings
+from tests.services.pipeline import Pipeline
 from tests.services.redis_server import RedisServer
+from tests.services.traffic import labels, transactions
+from tests.services.worker import Worker
 
 
 @pytest.fixture
@@ -39,6 +45,43 @@ def test_memory_stays_within_its_bound_and_honest_customers_stay_known(url: str)
     assert [bar for bar in flooded.bars() if not bar.met] == []
     assert flooded.forgotten > 15_000
     assert flooded.honest > 2_000
+
+
+def test_prometheus_gets_no_series_for_a_customer_a_terminal_or_anything_else_that_is_sent(
+    embedded_broker: str, redis_url: str, worker: Callable[..., Worker]
+) -> None:
+    settings = Settings(
+        broker=embedded_broker,
+        redis=redis_url,  # type: ignore[arg-type]
+        challengers=(),
+        customer_cache=100,
+    )
+    honest, flood = transactions(100), transactions(2_000, "flood", customers=10**6, terminals=10**6)
+    varied = [
+        structs.replace(
+            one, merchant_category=f"flood{n}", currency=f"{'ABCDEFGHIJ'[n % 10]}{'KLMNO'[n % 5]}X"
+        )
+        for n, one in enumerate(flood)
+    ]
+    with Pipeline(settings) as pipeline:
+        process = worker(settings)
+        pipeline.publish([*honest, *labels(honest)])
+        pipeline.await_scored(100)
+        pipeline.await_learnt(100)
+        before = process.metrics().keys()
+        pipeline.publish([*varied, *labels(flood)])
+        names = pipeline.topics
+        pipeline.publish_raw(
+            Outgoing(topic, b"flood%d" % n, b'{"flood%d":' % n)
+            for n in range(200)
+            for topic in (names.transactions, names.labels)
+        )
+        pipeline.await_scored(2_300)
+        pipeline.await_learnt(2_300)
+        after = process.metrics().keys()
+    assert not [series for series in after if "flood" in series]
+    # Of a kind that had not come before, such as dead letters: by the kinds that there are, not by the flood.
+    assert len(after - before) < 30
 
 
 @pytest.mark.service("redis")
