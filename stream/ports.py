@@ -197,6 +197,10 @@ class LearnerStore(Protocol):
         """
         ...
 
+    def roster(self) -> bytes | None:
+        """Read the roster as it lies there; see :class:`ScorerStore`."""
+        ...
+
     def save_checkpoint(self, token: Token, checkpoint: bytes) -> None:
         """Store a checkpoint as the newest and forget all but the last few.
 

@@ -167,6 +167,7 @@ ModelEventKind = Literal[
     "retired",
     "refitted",
     "order_refused",
+    "roster_restored",
     "signal",
 ]
 

@@ -21,6 +21,7 @@ STYLES: Final = {
     "retired": "dim",
     "refitted": "dim",
     "order_refused": "",
+    "roster_restored": "bold red",
     "signal": "magenta",
 }
 

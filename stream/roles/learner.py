@@ -204,6 +204,8 @@ class LearnerRole:
         self._token = Token(0)
         self._edition = 0
         """Of the last roster published, among those of this token."""
+        self._roster: bytes | None = None
+        """The last roster published, sealed."""
         self._stored = -1
         self._scorers: CatchUp | None = None
         self.resumption = Resumption(0, 0)
@@ -364,8 +366,8 @@ class LearnerRole:
     def tick(self) -> LearnerReport | None:
         """Do what time asks for. Call it every second or so.
 
-        Ask the store whether it still has what was committed to it, try parked labels again, look for an
-        offered model, hand snapshots on.
+        Ask the store whether it still has what was committed to it and the roster that was published, try
+        parked labels again, look for an offered model, hand snapshots on.
 
         Raises
         ------
@@ -376,6 +378,7 @@ class LearnerRole:
         if self._may_publish(self._clock()):
             self.learner.publish()
             self._publish()
+        self._restore_roster()
         offered = self._waits.redis(self._store.offered, self._state.offer) is not None
         self._ordered = self._waits.redis(self._store.orders, self._state.order)
         return self.handle(()) if self._state.parked or offered or self._ordered else None
@@ -603,7 +606,35 @@ class LearnerRole:
         )
         sealed = encode_roster(roster, self._signing_key)
         self._waits.redis(self._store.publish, self._token, sealed, snapshots)
+        self._roster = sealed
         self._published_ms = self._clock()
+
+    def _restore_roster(self) -> None:
+        """Publish anew where another roster lies in the store than the one that was published.
+
+        A scorer that starts has none to compare with, and would take an older one for good.
+        """
+        found = self._waits.redis(self._store.roster)
+        if self._roster is None or found is None or found == self._roster:
+            return
+        self.learner.publish()
+        self._publish()
+        detail = (
+            "another roster of models lay in Redis than was published, and is replaced: somebody may write"
+            " there who should not, or a backup was restored"
+        )
+        _log.error("%s", detail)
+        now = self._clock()
+        event = ModelEvent(
+            kind="roster_restored",
+            model_version=self.learner.field.champion,
+            detail=detail,
+            evidence={"found": digest_of(found).hex(), "term": self._token, "edition": self._edition},
+            label_offset=self._state.offset,
+            event_time=self.learner.label_time,
+            recorded_at=now,
+        )
+        self._emit([event], [])
 
     def _key(self, one: Publication) -> str:
         # With the token: after a restart a snapshot may carry a number again, learnt anew.

@@ -4,6 +4,7 @@ import os
 import pickle
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from stream.features.catalogue import SCHEMA
 from stream.records import Score
 from stream.registry import checkpoint
 from stream.registry.seal import seal, unseal
-from stream.registry.snapshot import MOST_BYTES
+from stream.registry.snapshot import MOST_BYTES, decode_roster
 from stream.settings import Settings
 from tests.services.pipeline import Pipeline, decode_score
 from tests.services.traffic import labels, transactions
@@ -78,6 +79,37 @@ def test_damaged_snapshots_are_refused_and_scoring_goes_on_with_the_last_good_on
         worker(settings, "learn", timeout=None)
         assert len(pipeline.scores(last)) == 300
         eventually(scorer.is_ready)
+
+
+def test_an_old_roster_that_somebody_puts_back_lasts_a_moment_and_no_new_scorer_keeps_it(
+    topics: Deploy, worker: Start
+) -> None:
+    settings = topics(partitions=1, signing_key=KEY, snapshot_labels=50, snapshot_gap_seconds=0)
+    some, more = transactions(100), transactions(20, "b")
+    prefix = f"{settings.namespace}:{{learner}}"
+    with Pipeline(settings) as pipeline, redis.Redis.from_url(settings.redis) as client:
+        learner, scorer = worker(settings, "learn", timeout=None), worker(settings, "score", timeout=None)
+        pipeline.publish(some)
+        pipeline.await_scored(100)
+        # Genuine, and signed: the models before any label, all that belongs to them under its own keys.
+        old = {key: client.get(key) for key in (f"{prefix}:r", *client.scan_iter(f"{prefix}:s:*"))}
+        pipeline.publish(labels(some))
+        pipeline.await_learnt(100)
+        scorer.kill()
+        for key, value in old.items():
+            client.set(key, value)  # type: ignore[arg-type]
+
+        read = partial(pipeline.read, pipeline.topics.model_events)
+        eventually(lambda: b'"roster_restored"' in b"".join(one.value or b"" for one in read()))
+
+        assert client.get(f"{prefix}:r") != old[f"{prefix}:r"]
+        assert "another roster of models lay in Redis than was published" in learner.tail()
+        worker(settings, "score")
+        pipeline.publish(more)
+        answers = pipeline.scores(more)
+        assert {_only(answers[one.transaction_id]).snapshot for one in more} == {
+            decode_roster(pipeline.store.roster() or b"", KEY.encode()).members[0].snapshot
+        }
 
 
 def test_a_corrupted_newest_checkpoint_is_refused_and_learning_goes_on_from_the_one_before(

@@ -609,3 +609,34 @@ def test_a_source_without_weight_is_counted_and_teaches_nothing() -> None:
     assert learner.learner.learned == 0
     assert learner.learner.window.added == 50
     assert world.store.find_risks([("customer", "c1")])
+
+
+def test_a_roster_that_is_not_the_one_that_was_published_is_replaced_and_reported() -> None:
+    world = World()
+    role = world.learner()
+    role.start()
+    old = world.store.roster()
+    assert old is not None
+    role.handle(labels(0, 100))
+    ours = world.store.roster()
+    assert ours is not None
+    assert ours != old
+    assert role.tick() is None
+    assert world.store.roster() == ours
+    world.store._roster = old
+
+    role.tick()
+
+    found = world.store.roster()
+    assert found is not None
+    assert decode_roster(found, None).place > decode_roster(ours, None).place
+    assert decode_roster(found, None).champion == decode_roster(ours, None).champion
+    again, before = (
+        {one.version: one.snapshot for one in decode_roster(sealed, None).members} for sealed in (found, ours)
+    )
+    assert again.keys() == before.keys()
+    assert all(again[version] > before[version] for version in before)
+    events = [json.loads(record.value) for record in world.emitter.on("model-events")]
+    assert [one["kind"] for one in events].count("roster_restored") == 1
+    role.tick()
+    assert world.store.roster() == found
