@@ -1,7 +1,7 @@
 """Signs: what scored batches show of the population, labels of their arrival; events of what has fired."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,11 @@ from stream.clock import DAY_MS, SECOND_MS
 from stream.drift.arrival import Arrival, ArrivalSign
 from stream.drift.population import Glance, Sign
 from stream.features.catalogue import FEATURE_NAMES
-from stream.pipeline.learning import Joined
 from stream.pipeline.pending import PendingBatch
 from stream.records import Label, ModelEvent, Transaction
+
+if TYPE_CHECKING:  # with it comes River, which a scorer has no use for
+    from stream.pipeline.learning import Joined
 
 _NEW_TERMINAL: Final = FEATURE_NAMES.index("new_terminal")
 _PAST: Final = FEATURE_NAMES.index("customer_count_30d")
@@ -70,7 +72,7 @@ def event_of(sign: Sign, champion: str, now_ms: int) -> ModelEvent:
 
 
 def arrivals_of(
-    joined: Iterable[Joined], corrections: Collection[int], given_up: Iterable[Label]
+    joined: Iterable["Joined"], corrections: Collection[int], given_up: Iterable[Label]
 ) -> Iterator[Arrival]:
     """Yield labels as the watch on their arrival sees them.
 
