@@ -423,8 +423,9 @@ class Metrics(Exported):
         Gauge,
         "fraud_label_signal",
         "How labels arrived on the last whole day of label time: how many; the days in succession that had"
-        " none; and of the week that ended with it, verification latency in seconds, median and 95th"
-        " percentile, and the shares that are frauds, contradicted an earlier label, found no transaction.",
+        " none, but for weekdays that never have any; of the week that ended with it, verification latency"
+        " in seconds, median and 95th percentile, and the shares that are frauds, contradicted an earlier"
+        " label, found no transaction.",
         {"signal": arrival.SIGNALS, "source": arrival.SOURCES},
     )
     label_signals_fired = Entry(

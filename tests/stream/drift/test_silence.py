@@ -35,6 +35,13 @@ def test_of_few_it_takes_longer_to_be_sure() -> None:
     assert said([2] * 28 + [0] * 10) == [34]
 
 
+def test_bursts_may_have_longer_pauses() -> None:
+    # Three a day on average, as the last.
+    bursts = [0, 9, 12, 0, 0, 0, 1, 8, 0, 0, 0, 14, 0, 0, 0, 3, 11, 0, 0, 0, 0, 10, 5, 0, 0, 0, 2, 9]
+    assert said(bursts + [0] * 10) == []
+    assert said([3] * 28 + [0] * 10) == [32]
+
+
 def test_nothing_is_said_of_a_source_that_has_just_begun() -> None:
     assert said([100] * 13 + [0] * 10) == []
 
