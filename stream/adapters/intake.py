@@ -63,7 +63,7 @@ class Intake(Generic[B]):
         self._wanted = True
         """Whether nobody is at work, or will not be for long."""
         self._flooded = False
-        """Whether the last fetch brought as many records as one may: more are waiting, surely."""
+        """Whether there are more records than a batch may hold."""
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -80,7 +80,7 @@ class Intake(Generic[B]):
         return self._hungry()
 
     def fetched(self, records: int) -> bool:
-        """Take note of how many records a fetch has brought; return whether there must be more."""
+        """Take note of how many records a fetch has found; return whether more are to be fetched ahead."""
         self._flooded = records >= self._most
         return self._flooded
 

@@ -128,15 +128,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # F
             fetched: Fetched = await inherited(
                 consumer, active_partitions, timeout=seconds, max_records=max_records
             )
-            if sum(map(len, fetched.values())) < (max_records or 0):
-                # Else aiokafka would fetch ahead, the first record that comes, and the others wait behind it.
-                consumer.pause(*consumer.assignment())
             return fetched
 
         # However long nothing is wanted: the group's coordinator counts the time that nobody fetches.
         with consumer._fetcher._subscriptions.fetch_context():  # noqa: SLF001 - as Faust does
             left: Fetched = await self.consumer.pump(fetch, timeout or 0.0)
             return left
+
+    def pause(self) -> None:
+        """Have nothing fetched until the next fetch is asked for."""
+        self._consumer.pause(*self._consumer.assignment())
+
+    def backlog(self) -> int:
+        """Return how many records lie beyond those that were handed out, as the last responses told."""
+        known = ((state.highwater, state._position) for state in self._states().values())  # noqa: SLF001
+        return sum(
+            max(0, end - position) for end, position in known if end is not None and position is not None
+        )
 
     def rewind(self, fetched: Fetched) -> None:
         """Let records that were just fetched be fetched again."""
@@ -343,7 +351,9 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
                 return {}
             # aiokafka returns records of its present assignment only, which this is the generation of.
             generation_id = self.app.consumer_generation_id
-            self.intake.fetched(sum(map(len, fetched.values())))
+            if not self.intake.fetched(sum(map(len, fetched.values())) + self._thread.backlog()):
+                # Else aiokafka would fetch ahead the first record that comes, and the others wait behind it.
+                self._thread.pause()
             others = {}
             for tp, some in fetched.items():
                 if tp.topic not in self.transport.batched_topics:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 9.0
 """How long stopping may take: orchestrators give ten seconds and more before they kill."""
 SWITCH_SECONDS: Final = 0.001
-"""How long a thread may go on while another waits to run. A small batch goes through five threads, each of
+"""How long a thread may go on while another waits to run. A small batch goes through three threads, each of
 which may find another at work: with Python's own 5 ms it would wait longer than its work takes."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import faust
@@ -64,6 +65,10 @@ class Rig:
             on_partitions_assigned=self._nothing,
         )
         self.app.consumer = self.consumer
+        self.pauses = 0
+        self.backlog = 0
+        self.consumer._thread.pause = self._pause
+        self.consumer._thread.backlog = lambda: self.backlog
         self.committed: list[dict[TP, int]] = []
         self.consumer.assignment = lambda: {PLACE}
         self.consumer._commit = self._commit
@@ -94,6 +99,9 @@ class Rig:
         if self.at_once:
             self.consumer.intake.take(batch)
             self.consumer.intake.let_in()
+
+    def _pause(self) -> None:
+        self.pauses += 1
 
     async def _nothing(self, *_args: Any, **_kwargs: Any) -> None:
         return
@@ -360,6 +368,36 @@ def test_while_one_is_at_work_only_what_is_more_than_a_batch_is_fetched() -> Non
         assert [record.offset for record in rig.batches[-1].records] == [*range(10, 17)]
 
     run(test, batch_records=10)
+
+
+def test_nothing_is_fetched_ahead_but_of_a_backlog() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.consumer.pump(rig.fetching(fetches((0, 3))), 0.01)
+        assert rig.pauses
+        rig.pauses, rig.backlog = 0, 50
+        await rig.consumer.pump(rig.fetching(fetches((3, 6))), 0.01)
+        assert not rig.pauses
+
+    run(test, batch_records=10)
+
+
+def test_the_backlog_is_what_lies_beyond_the_positions() -> None:
+    async def test(rig: Rig) -> None:
+        thread = rig.app.transport.create_consumer(
+            callback=rig._nothing, on_partitions_revoked=rig._nothing, on_partitions_assigned=rig._nothing
+        )._thread
+        assert thread.backlog() == 0
+        subscriptions = SubscriptionState()
+        places = [TopicPartition("transactions", number) for number in range(3)]
+        subscriptions.assign_from_user(places)
+        states = [subscriptions.subscription.assignment.state_value(place) for place in places]
+        for state, highwater in zip(states, (10, 7, None), strict=True):
+            state.reset_to(4)
+            state.highwater = highwater
+        thread._consumer = SimpleNamespace(_subscription=subscriptions)
+        assert thread.backlog() == 6 + 3
+
+    run(test)
 
 
 def test_a_batch_is_fetched_as_soon_as_it_is_wanted() -> None:
