@@ -84,7 +84,7 @@ def main() -> int:
             site.worker(settings, "score"),
         ):
             _train(site, pipeline, args.train, args.customers, args.seed)
-            before = _swapped(learning)
+            swapped = [_swapped(learning)]
             result_path = site.directory / "generator.json"
             command = [
                 *(sys.executable, "-m", "benchmarks.generator", "--broker", settings.broker),
@@ -100,8 +100,10 @@ def main() -> int:
                     args.train,
                     lambda: Process(command, site.directory / "generator.log"),
                     orders.start,
+                    # Labels go on for some seconds: a rollback in them is nobody's score any more.
+                    lambda: swapped.append(_swapped(learning)),
                 )
-                swaps = _swapped(learning) - before
+                swaps = swapped[-1] - swapped[0]
                 answers = orders.answers()
             sent = json.loads(result_path.read_text())
         services = site.versions()
@@ -136,10 +138,11 @@ def _read(
     skipped: int,
     generate: Callable[[], Process],
     flowing: Callable[[], None],
+    flown: Callable[[], None],
 ) -> list[Seen]:
     """Start the generator, and read scores until all are there, and nothing after them, or none for long.
 
-    `flowing` is called with the first.
+    `flowing` is called with the first, `flown` with the last.
     """
     consumer = Consumer(
         {
@@ -170,6 +173,8 @@ def _read(
                 if one.error():
                     raise KafkaException(one.error())
             read.append((last, burst))
+            if received < count <= received + len(burst):
+                flown()
             received += len(burst)
         code = generator.terminate() if received < count else generator.wait(_GRACE_SECONDS)
         assert code == 0, f"the generator ended with {code}:\n{generator.tail()}"
