@@ -8,7 +8,7 @@ import click
 
 from stream.settings import load_settings
 
-_SCENARIOS = ("stationary", "sudden", "gradual", "recurring")
+_SCENARIOS = ("stationary", "sudden", "gradual", "incremental", "recurring")
 
 
 @click.command()

@@ -56,7 +56,7 @@ class Plan:
         """
         customers = max(_FEWEST_CUSTOMERS, round(transactions / _DAYS / _PER_CUSTOMER_AND_DAY))
         days = max(1, round(transactions / customers / _PER_CUSTOMER_AND_DAY))
-        parts = {"sudden": 2, "gradual": 2, "recurring": 4}.get(scenario)
+        parts = {"sudden": 2, "gradual": 2, "incremental": 2, "recurring": 4}.get(scenario)
         return cls(
             transactions=transactions,
             customers=customers,
@@ -98,6 +98,7 @@ class Plan:
             "stationary": "fraud stays as it is",
             "sudden": f"on {self.change_date} fraud changes overnight",
             "gradual": f"from {self.change_date} on fraud changes bit by bit",
+            "incremental": f"from {self.change_date} on frauds creep to small amounts",
             "recurring": f"from {self.change_date} on fraud changes to and fro",
         }
         return (

@@ -14,6 +14,7 @@ from stream.settings import Settings
 from tests.services.pipeline import Pipeline
 from tests.services.redis_server import RedisServer
 from tests.services.traffic import labels, transactions
+from tests.services.waiting import eventually
 from tests.services.worker import Worker
 
 
@@ -68,6 +69,8 @@ def test_prometheus_gets_no_series_for_a_customer_a_terminal_or_anything_else_th
         pipeline.publish([*honest, *labels(honest)])
         pipeline.await_scored(100)
         pipeline.await_learnt(100)
+        # Metrics of a batch come a moment after its scores.
+        eventually(lambda: process.metric("fraud_transactions_total", outcome="scored") >= 100)
         before = process.metrics().keys()
         pipeline.publish([*varied, *labels(flood)])
         names = pipeline.topics

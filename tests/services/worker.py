@@ -98,9 +98,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
     Examples
     --------
-    >>> environment_of(Settings(partitions=2, challengers=("forest",)))
-    {'FRAUD_CASES_METRICS_PORT': '0', 'FRAUD_DESK_METRICS_PORT': '0', 'FRAUD_PARTITIONS': '2',
-    'FRAUD_CHALLENGERS': '["forest"]'}
+    >>> made = environment_of(Settings(partitions=2, challengers=("forest",)))
+    >>> made["FRAUD_PARTITIONS"], made["FRAUD_CHALLENGERS"], made["FRAUD_DESK_METRICS_PORT"]
+    ('2', '["forest"]', '0')
     """
     # Tests run beside each other: only who wants to look at a port has one of its own.
     ports = {f"FRAUD_{command}_METRICS_PORT": "0" for command in ("CASES", "DESK")}
