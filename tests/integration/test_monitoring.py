@@ -42,7 +42,13 @@ SERVICES = ("kafka", "redis", "postgres", "prometheus", "alertmanager")
 pytestmark = [pytest.mark.service(name) for name in SERVICES]
 
 # Scraped every two seconds, so that rates over these are there within seconds.
-VARIABLES = {"$environment": "fraudstream", "$instance": ".*", "$model": ".*", "$__rate_interval": "1m"}
+VARIABLES = {
+    "$environment": "fraudstream",
+    "$instance": ".*",
+    "$model": ".*",
+    # As long as all that is asked here takes: what happened once, at the beginning, is to be seen to the end.
+    "$__rate_interval": "10m",
+}
 EVENTS = {
     "fraud_dead_letters_total": "nothing bad has come; test_a_bad_record_shows_on_its_panel sends some",
     "fraud_drift_total": "a signal has no series before it first moves",
