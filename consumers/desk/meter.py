@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+import psycopg
 from aiohttp import web
 
 from consumers.cases.connection import CaseStoreAwayError
@@ -51,7 +52,7 @@ def pulse(database: Database, metrics: DeskMetrics) -> Callable[[web.Application
         while True:
             try:
                 waiting = await database.ask(outbox_of)
-            except CaseStoreAwayError:  # which says so to whoever asks for a page
+            except (CaseStoreAwayError, psycopg.Error):  # which says so to whoever asks for a page
                 metrics.up.set(0)
             else:
                 metrics.up.set(1)

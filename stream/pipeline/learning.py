@@ -497,8 +497,6 @@ class Learner:
             return False
         evidence: dict[str, float | int | str] = {"average_precision": quality[weakest]}
         self._retire(weakest, "the lowest average precision of the challengers", evidence, events, now_ms)
-        if weakest in self._newborns:
-            self._newborns.remove(weakest)
         return True
 
     def _retire(
@@ -511,6 +509,7 @@ class Learner:
     ) -> None:
         self.field.retire(version)
         self.window.forget(version)
+        self._newborns = [one for one in self._newborns if one != version]
         events.append(self._event("retired", version, None, f"{version} retired: {why}", evidence, now_ms))
 
     def _on_swap(self, swap: Swap, events: list[ModelEvent], now_ms: int) -> None:
@@ -539,8 +538,7 @@ class Learner:
         now_ms: int,
     ) -> None:
         previous, self.field.champion = self.field.champion, version
-        if version in self._newborns:
-            self._newborns.remove(version)
+        self._newborns = [one for one in self._newborns if one != version]
         self._served = [*self._served, previous][-_MOST_PREDECESSORS:]
         events.append(self._event(kind, version, previous, detail, evidence, now_ms))
         self._advance_trial()
@@ -566,10 +564,10 @@ class Learner:
             return
         # A model that has come to nothing would cost its share of scoring and learning for ever, and each
         # alarm would add one: that is how a learner that is behind falls further behind.
-        for version in self._newborns:
+        refused = self._newborns
+        for version in refused:
             self._retire(version, "the gate has refused it", {"state": self.case.state}, events, now_ms)
-        if self._newborns:
-            self._newborns.clear()
+        if refused:
             self._change_roster()
 
     def _on_confirmation(self, confirmed: Confirmation, events: list[ModelEvent], now_ms: int) -> None:

@@ -8,7 +8,9 @@
        │ gate passed at a review             │ patience ends             │ roll back
        └───────────▶ probation               └──▶ cooldown               └──▶ cooldown
 
-A detector never swaps by itself: it opens a case, and the gate decides on paired evidence.
+A detector never swaps by itself: it opens a case, and the gate decides on paired evidence. When patience ends
+and the champion is as bad as when the case was opened, the next one on the same drift is open at once,
+without a cooldown.
 """
 
 from collections.abc import Callable, Sequence
