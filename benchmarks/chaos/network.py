@@ -37,11 +37,18 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for link in self.links:
-            self.run(link.close())
+        self.run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        for link in self.links:
+            await link.close()
+        carrying = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in carrying:
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
 
     def link(self, target: int) -> "Link":
         """Open a link to a port of 127.0.0.1, where nobody need be listening yet."""
