@@ -230,7 +230,7 @@ class Settings(TransportSettings):
     ] = "off"
     batch_every_days: Annotated[
         float, Field(gt=0, le=400, description="Label time from one fit of LightGBM to the next, in days.")
-    ] = 7.0
+    ] = 3.0
     batch_window_days: Annotated[
         float,
         Field(gt=0, le=400, description="How far back in label time the labels lie that it is fitted on."),

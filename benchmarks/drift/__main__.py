@@ -4,9 +4,9 @@
 
 Streams of the simulator run through the pipeline as in a backtest, every label seven days late: one in which
 nothing changes, then for each kind of change and each seed one in which frauds do, with the batch challenger
-in the field, and four rivals on the same features and labels: the first champion left alone; an oracle that
-knows the day and begins anew; the same recipe, and LightGBM, begun anew every week on the labels of the last
-four. Exit code 1 when a bar is missed.
+in the field or, with ``--batch off``, without; and four rivals on the same features and labels: the first
+champion left alone; an oracle that knows the day and begins anew; the same recipe, and LightGBM, begun anew
+every week on the labels of the last four. Exit code 1 when a bar is missed.
 """
 
 import argparse
@@ -33,6 +33,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=_PARTS, default=_PARTS, help="all of it by default")
     parser.add_argument("--seeds", type=int, default=10, help="streams of each kind of change")
+    parser.add_argument(
+        "--batch", choices=("on", "off"), default="on", help="whether LightGBM is in the field"
+    )
     parser.add_argument("--transactions", type=int, default=2_000_000, help="of the stationary stream")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--json", type=Path)
@@ -42,7 +45,7 @@ def main() -> int:
     with ProcessPoolExecutor(args.jobs, max_tasks_per_child=1) as pool:
         for name in filter(CHANGES.__contains__, args.what):
             runs: list[dict[str, Any]] = []
-            for run in pool.map(live_through, [name] * len(seeds), seeds):
+            for run in pool.map(live_through, [name] * len(seeds), seeds, [args.batch == "on"] * len(seeds)):
                 runs.append(run)
                 result[name] = {"summary": _summary(runs), "runs": runs}
                 _print(name, result[name]["summary"])
@@ -64,8 +67,8 @@ def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seeds": len(runs),
         "alarmed": sum(run["to_alarm"] is not None for run in runs),
         "swapped": sum(run["to_swap"] is not None for run in runs),
-        "to_alarm": _median([run["to_alarm"] for run in runs]),
-        "to_swap": _median([run["to_swap"] for run in runs]),
+        "answered": sum(run["to_answer"] is not None for run in runs),
+        **{delay: _median([run[delay] for run in runs]) for delay in ("to_alarm", "to_swap", "to_answer")},
         "false_alarms": sum(run["false_alarms"] for run in runs),
         "before": mean(run["before"] for run in runs),
         "area": {who: mean(run["area"][who] for run in runs) for who in _RIVALS},
@@ -87,18 +90,19 @@ def _median(delays: Sequence[dict[str, float] | None]) -> dict[str, float]:
 def _print(name: str, summary: dict[str, Any]) -> None:
     area = ", ".join(f"{who} {value:.3f}" for who, value in summary["area"].items())
     print(f"{name}: {area}; {summary['way']:.0%} of the way from alone to oracle", flush=True)
-    for what in ("alarm", "swap"):
+    for what, done in (("alarm", "alarmed"), ("swap", "swapped"), ("answer", "answered")):
         shown = {unit: round(value, 1) for unit, value in summary[f"to_{what}"].items()}
-        done = summary["alarmed" if what == "alarm" else "swapped"]
-        print(f"  to {what} ({done} of {summary['seeds']}): {shown}", flush=True)
+        print(f"  to {what} ({summary[done]} of {summary['seeds']}): {shown}", flush=True)
 
 
 def _bars(result: dict[str, Any]) -> list[Bar]:
     bars = []
     for name in filter(result.__contains__, CHANGES):
         summary = result[name]["summary"]
+        share = {what: summary[what] / summary["seeds"] for what in ("alarmed", "swapped", "answered")}
+        bars += [Bar(f"{name}: {what}", share[what], "at least", 1) for what in ("alarmed", "answered")]
         if name != "recurring":  # there the oracle, which forgets what comes back, is no better than alone
-            bars.append(Bar(f"{name}: swapped", summary["swapped"] / summary["seeds"], "at least", 1))
+            bars.append(Bar(f"{name}: swapped", share["swapped"], "at least", 1))
             bars.append(Bar(f"{name}: way to oracle", summary["way"], "at least", 0.8))
         over = summary["area"]["served"] - summary["area"]["lightgbm"]
         bars.append(Bar(f"{name}: over LightGBM", over, "at least", 0))

@@ -34,19 +34,29 @@ CHANGES: Final[Mapping[str, Change]] = {
 }
 
 
-def live_through(name: str, seed: int) -> dict[str, Any]:
+def live_through(name: str, seed: int, batch: bool = True) -> dict[str, Any]:
     """Run one stream, and everybody on it.
+
+    Parameters
+    ----------
+    name
+        Of the change.
+    seed
+        Of the stream.
+    batch
+        Whether the batch challenger is in the field.
 
     Returns
     -------
     dict
-        Average precision over time of each, from the change on; how long until the first alarm and the first
-        swap, in days, transactions, and labels of transactions since the change.
+        Average precision over time of each, from the change on; how long until the first alarm, the first
+        swap, and the first answer to the alarm (a swap, or a new fit of whoever serves), in days,
+        transactions, and labels of transactions since the change.
     """
     change = CHANGES[name]
     first = change.at[0]
-    # With the batch challenger, on as many days as its rival.
-    settings = Settings(batch="on", batch_window_days=WINDOW_DAYS)
+    # On as many days as its rival.
+    settings = Settings(batch="on" if batch else "off", batch_window_days=WINDOW_DAYS)
     seen = observe(simulated(change.scenario, seed, change.days, first), seed, change.days, settings)
     scores = {
         "served": seen.served,
@@ -70,6 +80,7 @@ def live_through(name: str, seed: int) -> dict[str, Any]:
         "over_time": {who: [round(value, 4) for value in curve] for who, curve in curves.items()},
         "to_alarm": _delay(seen, happened, ("drift",), first),
         "to_swap": _delay(seen, happened, ("swap",), first),
+        "to_answer": _delay(seen, _answers(happened, f"{settings.champion}-1", first), ("answer",), first),
         "false_alarms": sum(event["kind"] == "drift" and when < first * DAY_MS for when, event in happened),
         "events": [
             {"day": round(when / DAY_MS, 2), "kind": event["kind"], "model": event["model_version"]}
@@ -85,6 +96,22 @@ def over_time(seen: Observed, score: NDArray[np.float64], begin: int, end: int |
         some = (day >= first) & (day < first + STEP_DAYS)
         found.append(average_precision(seen.is_fraud[some], score[some]))
     return found
+
+
+def _answers(
+    happened: list[tuple[int, dict[str, Any]]], champion: str, change_day: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return what renewed whoever serves after the change's first alarm: swaps, and fits of a champion."""
+    answers, alarmed = [], False
+    for when, event in happened:
+        alarmed = alarmed or (event["kind"] == "drift" and when >= change_day * DAY_MS)
+        if event["kind"] in ("swap", "rollback"):
+            champion = event["model_version"]
+        elif event["kind"] != "refitted" or event["model_version"] != champion:
+            continue
+        if alarmed:
+            answers.append((when, {"kind": "answer"}))
+    return answers
 
 
 def _delay(

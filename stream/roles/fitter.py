@@ -37,7 +37,7 @@ Fit = Callable[[TrainingSet, int], Boosted]
 class FitterPolicy:
     """On what the fitter fits, and when."""
 
-    every_ms: int = 7 * DAY_MS
+    every_ms: int = 3 * DAY_MS
     """Label time from one fit to the next."""
     window_days: float = 28.0
     """Label time that the window reaches back."""

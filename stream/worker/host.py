@@ -65,6 +65,10 @@ class Host(ABC):
     """Whether what remains of a batch is done while the next one is at work: `conclude` may then not look at
     what a batch changes."""
 
+    gather_seconds: float = 0.0
+    """How long records gather between two batches, as long as fewer come than one may hold: the fixed cost of
+    many small batches is saved, where nobody waits for the answer."""
+
     slow_seconds: float = SLOW_SECONDS
     blocked_seconds: float = BLOCKED_SECONDS
     """How long it may be at work on one thing, and not wait for a service, before it counts as blocked."""
@@ -180,7 +184,10 @@ class Host(ABC):
             records = take(self.app, batch)
             if self._may_begin(batch):
                 self._timed(self._work_on, batch, records)
-        let_in(self.app)
+        if self.gather_seconds and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self.gather_seconds, let_in, self.app)
+        else:
+            let_in(self.app)
 
     def _may_begin(self, batch: RecordBatch) -> bool:
         """Tell whether a batch is to be worked on; else it is never acknowledged, and comes again."""
