@@ -245,7 +245,15 @@ def decode_transactions(
     decoded: Decoded[Transaction] = Decoded([], [], [])
     latest = now_ms + MAX_FUTURE_MS
     for place in batch:
-        transaction = _decode(place, _TRANSACTIONS, Transaction, "event_time", now_ms)
+        value = place.value
+        transaction: Transaction | DeadLetter | None
+        try:
+            # Nearly always all is well; where it is not, `_decode` finds out why.
+            transaction = _TRANSACTIONS.decode(value) if value and len(value) <= MAX_RECORD_BYTES else None
+        except UNREADABLE:
+            transaction = None
+        if transaction is None:
+            transaction = _decode(place, _TRANSACTIONS, Transaction, "event_time", now_ms)
         if isinstance(transaction, DeadLetter):
             decoded.dead_letters.append(transaction)
         elif not EARLIEST_EVENT_MS <= transaction.event_time <= latest:

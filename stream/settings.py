@@ -71,10 +71,10 @@ class Settings(TransportSettings):
         Field(
             ge=1,
             le=5000,
-            description="Most records in a batch, which takes about 50 ms then; batches are as large only"
+            description="Most records in a batch, which takes about 100 ms then; batches are as large only"
             " where as much waits.",
         ),
-    ] = 1000
+    ] = 2000
     niceness: Annotated[
         int,
         Field(

@@ -54,6 +54,7 @@ class KafkaEmitter:
             "message.timeout.ms": round(timeout_seconds * 1000),
             # A burst ends with flush(), after which no report means delivered.
             "delivery.report.only.error": True,
+            "on_delivery": self._report,
             # What goes wrong is raised by emit(); librdkafka's own lines would repeat it on stderr.
             "log_level": 2,
         }
@@ -72,8 +73,13 @@ class KafkaEmitter:
         self._failures.clear()
         producer = self._producer = self._producer or Producer(self._config)
         deadline = time.monotonic() + self._timeout_seconds
+        produce = producer.produce
         for record in records:
-            self._enqueue(producer, record, deadline)
+            topic, key, value = record
+            try:
+                produce(topic, value, key)
+            except (BufferError, KafkaException):
+                self._enqueue(producer, record, deadline)
             if self._failures:
                 break
         unacknowledged = producer.flush(self._timeout_seconds + _GRACE_SECONDS)
@@ -96,10 +102,11 @@ class KafkaEmitter:
             self._producer = None
 
     def _enqueue(self, producer: Producer, record: Outgoing, deadline: float) -> None:
+        """Enqueue a record once there is room, or take note of why it cannot be."""
         topic, key, value = record
         while True:
             try:
-                producer.produce(topic, value, key, on_delivery=self._report)
+                producer.produce(topic, value, key)
             except BufferError:
                 # The queue is full: let deliveries make room.
                 if time.monotonic() > deadline:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import hiredis
 import redis
 from pydantic import SecretStr
 from redis import exceptions
@@ -53,6 +54,7 @@ class RedisConnection:
                 # Whoever works waits and tries again, with readiness red; trying here would only hide that.
                 # (Connections that died while they lay in the pool are replaced without an error.)
                 retry=Retry(NoBackoff(), 0),
+                command_packer=_Packer(),
                 # RESP3 would add a handshake, and nothing that is used here.
                 protocol=2,
             )
@@ -178,6 +180,17 @@ class RedisConnection:
             if isinstance(error, meaning.kinds) or any(code in text for code in meaning.codes):
                 return meaning.error, f"{meaning.sentence} ({text})"
         return InfrastructureError, f"refused ({text}); this is tried again, look at its log"
+
+
+class _Packer:
+    """Packs commands as redis-py does where hiredis is there, but without a look at each argument before.
+
+    That look turns a `bytearray` into bytes. We send none, and hiredis raises TypeError at one.
+    """
+
+    def pack(self, *args: bytes | str | float) -> list[bytes]:
+        command = str(args[0]).split()  # redis-py has some of two words
+        return [hiredis.pack_command((*command, *args[1:]))]  # type: ignore[arg-type]  # typed as a tuple of one
 
 
 class RedisAccess(NamedTuple):

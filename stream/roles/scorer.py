@@ -475,11 +475,12 @@ class _Emission:
         self._events = due.events
 
     def __iter__(self) -> Iterator[Outgoing]:
+        scores, alerts = self._topics.scores, self._topics.alerts
         for answer in self._answers:
             key, value = answer.customer_id.encode(), encode(answer)
-            yield Outgoing(self._topics.scores, key, value)
+            yield Outgoing(scores, key, value)
             if answer.decision == "alert":
-                yield Outgoing(self._topics.alerts, key, value)
+                yield Outgoing(alerts, key, value)
         for letter in self._letters:
             yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
         for event in self._events:
