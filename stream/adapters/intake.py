@@ -2,8 +2,9 @@
 
 A batch costs some milliseconds however small it is. Small ones that are fetched one after the other while one
 is at work would queue up, each pay that, and wait for one another. So what comes meanwhile is fetched when
-the work on that is done, or nearly so: all of it in one fetch, as new as can be had. Only what is too much
-for one batch is fetched ahead.
+the work on that is done, or nearly so: all of it in one fetch, as new as can be had, and just one. A second
+that is on its way while the first is taken up would come into the middle of the work, and lie there for all
+of the rest. Only what is too much for one batch is fetched ahead.
 """
 
 import asyncio
@@ -61,7 +62,9 @@ class Intake(Generic[B]):
         self._last: dict[TP, B] = {}
         """Of these the last of each partition, which may still grow."""
         self._wanted = True
-        """Whether nobody is at work, or will not be for long."""
+        """Whether nobody is at work, or will not be for long, and what was fetched for that is not there."""
+        self._let_in = True
+        """Whether more was let in since a batch was taken."""
         self._flooded = False
         """Whether there are more records than a batch may hold."""
         self._changed = asyncio.Event()
@@ -95,6 +98,7 @@ class Intake(Generic[B]):
             ):
                 return None
             batch.records.extend(records)
+            self._wanted = False
             return batch
 
     def offer(self, batch: B) -> None:
@@ -102,6 +106,7 @@ class Intake(Generic[B]):
         with self._lock:
             self._waiting[id(batch)] = batch
             self._last[batch.tp] = batch
+            self._wanted = False
 
     def take(self, batch: B) -> list[Record]:
         """Return the records of a batch, which from now on is complete; nothing is fetched until `let_in`."""
@@ -109,15 +114,15 @@ class Intake(Generic[B]):
             self._waiting.pop(id(batch), None)
             if self._last.get(batch.tp) is batch:
                 del self._last[batch.tp]
-            self._wanted = False
+            self._wanted = self._let_in = False
         if self._flooded:
             self._wake()
         return batch.records
 
     def let_in(self) -> None:
         """Let more be fetched: the work on the batch that was taken is done, or soon will be."""
-        if not self._wanted:
-            self._wanted = True
+        if not self._let_in:
+            self._wanted = self._let_in = True
             self._wake()
 
     def forget(self) -> None:
@@ -125,7 +130,7 @@ class Intake(Generic[B]):
         with self._lock:
             self._waiting.clear()
             self._last.clear()
-        self._wanted = True
+        self._wanted = self._let_in = True
         self._wake()
 
     def _hungry(self) -> bool:

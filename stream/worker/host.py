@@ -109,6 +109,8 @@ class Host(ABC):
         """Batches to be acknowledged, and their reports."""
         self._settling = False
         """Whether the event loop will look after them without being told again."""
+        self._gathering = False
+        """Whether records gather: more will be let in without being told again."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._assigned = asyncio.Event()
         self._held: list[int] = []
@@ -184,10 +186,15 @@ class Host(ABC):
             records = take(self.app, batch)
             if self._may_begin(batch):
                 self._timed(self._work_on, batch, records)
-        if self.gather_seconds and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.call_later, self.gather_seconds, let_in, self.app)
-        else:
+        if not self.gather_seconds or self._loop is None:
             let_in(self.app)
+        elif not self._gathering:
+            self._gathering = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, self.gather_seconds, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        let_in(self.app)
 
     def _may_begin(self, batch: RecordBatch) -> bool:
         """Tell whether a batch is to be worked on; else it is never acknowledged, and comes again."""

@@ -17,8 +17,8 @@ from stream.worker.host import Host
 _log = logging.getLogger(__name__)
 
 
-GATHER_SECONDS: Final = 0.1
-"""Labels are days old: a tenth of a second more is nothing, and leaves the processor to the scorers."""
+GATHER_SECONDS: Final = 0.25
+"""Labels are days old: a quarter of a second more is nothing, and leaves the processor to the scorers."""
 _BLOCKED_SECONDS: Final = 180.0
 """Opening a large checkpoint at the start takes longer than any batch."""
 

@@ -419,6 +419,23 @@ def test_a_batch_is_fetched_as_soon_as_it_is_wanted() -> None:
     run(test)
 
 
+def test_there_is_one_fetch_for_each_batch_that_is_done() -> None:
+    async def test(rig: Rig) -> None:
+        rig.at_once = False
+        waiting = fetches((0, 3), (3, 5), (5, 9))
+        for number in range(3):
+            await rig.consumer.pump(rig.fetching(waiting), 0.01)
+            assert len(rig.batches) == number + 1
+            take(rig.app, rig.batches[-1])
+            # When it is nearly done, and again when it is.
+            let_in(rig.app)
+            if number == 0:
+                await rig.consumer.pump(rig.fetching(waiting), 0.01)
+            let_in(rig.app)
+
+    run(test)
+
+
 def test_no_more_than_a_few_batches_are_fetched_ahead() -> None:
     async def test(rig: Rig) -> None:
         rig.at_once = False
@@ -435,7 +452,7 @@ def test_no_more_than_a_few_batches_are_fetched_ahead() -> None:
 
 def test_what_comes_before_a_batch_is_begun_with_joins_it() -> None:
     async def test(rig: Rig) -> None:
-        rig.at_once = False
+        rig.at_once, rig.backlog = False, 10
         await rig.drain(*fetches((0, 3), (3, 5), (5, 11), (11, 13)))
         first, second = rig.batches
         assert [record.offset for record in first.records] == [*range(5)]
@@ -453,7 +470,7 @@ def test_what_comes_before_a_batch_is_begun_with_joins_it() -> None:
 def test_nothing_joins_a_batch_that_was_begun_with_or_that_a_rebalance_has_overtaken() -> None:
     async def test(rig: Rig) -> None:
         await rig.drain(*fetches((0, 3), (3, 5)))
-        rig.at_once = False
+        rig.at_once, rig.backlog = False, 10_000
         await rig.drain(*fetches((5, 7)))
         rig.app.consumer_generation_id = 2
         await rig.drain(*fetches((7, 9)))
