@@ -53,7 +53,10 @@ def lines() -> dict[str, Line]:
     return {
         "default": Line(Settings()),
         **{name: Line(settings) for name, settings in alone.items() if name not in apart},
-        "lightgbm": Line(Settings(champion="logistic", challengers=(), batch="on"), shadow="lightgbm-1"),
+        "lightgbm": Line(
+            Settings(champion="logistic", challengers=(), batch="on", batch_every_days=7.0),
+            shadow="lightgbm-1",
+        ),
         "ensemble+analysts": Line(alone["ensemble"], analysts=_ANALYSTS),
         **{f"{name}+analysts": Line(alone[name], analysts=_ANALYSTS) for name in apart},
     }
