@@ -15,6 +15,7 @@ import numpy as np
 from consumers.decoder import Decoder
 from consumers.redrive import Filed, Redrive
 from stream.adapters.kafka_access import KafkaAccess
+from stream.decoding import Decoded, dead_letter, decode_labels, decode_transactions
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.features.cohort import observe_all
@@ -34,20 +35,7 @@ from stream.pipeline.learning import Said, pack_verdicts, unpack_verdicts
 from stream.pipeline.lineup import NAME_BYTES, lineup_name, pack_lineup, unpack_lineup
 from stream.pipeline.pending import LAYOUT, Pending, score_record
 from stream.pipeline.pending_packing import pack_pending, unpack_pending
-from stream.records import (
-    Alert,
-    DeadLetter,
-    DeadLetterReason,
-    Decoded,
-    Label,
-    Record,
-    Score,
-    Transaction,
-    dead_letter,
-    decode_labels,
-    decode_transactions,
-    encode,
-)
+from stream.records import Alert, DeadLetter, DeadLetterReason, Label, Record, Score, Transaction, encode
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
 from stream.registry.seal import Purpose, seal, unseal
 from stream.registry.snapshot import (

@@ -17,7 +17,8 @@ from consumers.decoder import Decoder
 from consumers.stopping import Stop
 from consumers.subscription import Subscription
 from stream.clock import Clock
-from stream.records import Label, Record, Score, label_called
+from stream.decoding import label_called
+from stream.records import Label, Record, Score
 from stream.tokens import NO_TOKENS, Tokens
 
 BATCH_RECORDS: Final = 5_000

@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from stream.records import MAX_RECORD_BYTES, Transaction, encode
+from stream.decoding import MAX_RECORD_BYTES
+from stream.records import Transaction, encode
 
 
 def spoil(transaction: Transaction, rng: np.random.Generator) -> bytes:

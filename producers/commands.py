@@ -26,10 +26,10 @@ from stream.adapters.recorded_columns import TimeUnit
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, wall_clock
+from stream.decoding import MAX_FUTURE_MS
 from stream.durations import format_duration
 from stream.errors import SettingsError
 from stream.recording import Recorded, tokenised
-from stream.records import MAX_FUTURE_MS
 from stream.settings import Settings, load_settings
 
 

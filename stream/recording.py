@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from stream.decoding import transaction_called
 from stream.errors import FraudstreamError
-from stream.records import Transaction, transaction_called
+from stream.records import Transaction
 from stream.tokens import Tokens
 
 

@@ -13,8 +13,9 @@ from consumers.metrics import FilingMetrics
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
 from stream.clock import HOUR_MS, Clock
+from stream.decoding import label_called
 from stream.errors import InfrastructureError, TopicError
-from stream.records import Alert, Label, Record, Score, label_called
+from stream.records import Alert, Label, Record, Score
 from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)

@@ -17,9 +17,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from stream.adapters.recorded_columns import TimeUnit, as_milliseconds, as_number, as_text, as_truth, plain
+from stream.decoding import EARLIEST_EVENT_MS
 from stream.errors import SettingsError
 from stream.recording import Recorded, RecordingError
-from stream.records import EARLIEST_EVENT_MS, Transaction, encode
+from stream.records import Transaction, encode
 
 TRUTH: Final = "is_fraud"
 _REQUIRED: Final = ("transaction_id", "event_time", "customer_id", "terminal_id", "amount")

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream.records import EARLIEST_EVENT_MS
+from stream.decoding import EARLIEST_EVENT_MS
 
 TimeUnit = Literal["ms", "s"]
 

@@ -11,11 +11,12 @@ import river
 from stream.batch.fit import PARAMETERS, fit, require_lightgbm
 from stream.batch.window import TrainingSet, TrainingWindow
 from stream.clock import DAY_MS, Clock
+from stream.decoding import decode_labels
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.models.boosted import Boosted
 from stream.ports import FitterStore, Token
-from stream.records import Record, decode_labels
+from stream.records import Record
 from stream.registry.seal import Key
 from stream.registry.snapshot import SnapshotInfo, decode_snapshot, encode_snapshot
 from stream.roles.patience import Waits

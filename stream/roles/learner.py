@@ -11,6 +11,7 @@ import river
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
+from stream.decoding import dead_letter, decode_labels
 from stream.drift.arrival import Arrivals
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
@@ -30,17 +31,7 @@ from stream.pipeline.pending import Pending
 from stream.pipeline.risk_book import RiskBook
 from stream.pipeline.signs import arrivals_of, event_of_arrival
 from stream.ports import Emitter, InputLog, LearnerStore, Outgoing, RiskKey, Token
-from stream.records import (
-    DeadLetter,
-    DeadLetterReason,
-    Label,
-    LabelSource,
-    ModelEvent,
-    Record,
-    dead_letter,
-    decode_labels,
-    encode,
-)
+from stream.records import DeadLetter, DeadLetterReason, Label, LabelSource, ModelEvent, Record, encode
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
 from stream.registry.orders import Order, decode_order
 from stream.registry.seal import Key

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
+from stream.decoding import Decoded, decode_transactions
 from stream.drift.population import Population
 from stream.errors import FencedError, OffsetGapError
 from stream.features.catalogue import FEATURE_NAMES
@@ -27,17 +28,7 @@ from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
 from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
-from stream.records import (
-    Alert,
-    DeadLetter,
-    Decoded,
-    ModelEvent,
-    Record,
-    Score,
-    Transaction,
-    decode_transactions,
-    encode,
-)
+from stream.records import Alert, DeadLetter, ModelEvent, Record, Score, Transaction, encode
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.patience import Waits

@@ -12,12 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
-from stream.adapters.emitter import KafkaEmitter
-from stream.adapters.input_log import KafkaInputLog
-from stream.adapters.kafka_access import KafkaAccess
-from stream.adapters.metrics import Metrics
-from stream.adapters.record_batches import (
-    RecordBatch,
+from stream.adapters.batch_app import (
     acknowledge,
     batch_topic,
     consumer_lag,
@@ -29,6 +24,11 @@ from stream.adapters.record_batches import (
     rejoin,
     take,
 )
+from stream.adapters.emitter import KafkaEmitter
+from stream.adapters.input_log import KafkaInputLog
+from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.metrics import Metrics
+from stream.adapters.record_batches import RecordBatch
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
 from stream.errors import FencedError, FraudstreamError, InfrastructureError, StoppedError

@@ -17,18 +17,10 @@ from consumers import commands
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames, create_topics
+from stream.decoding import dead_letter, decode_transactions
 from stream.errors import TopicError
 from stream.ports import Outgoing
-from stream.records import (
-    DeadLetter,
-    DeadLetterReason,
-    Label,
-    Record,
-    Transaction,
-    dead_letter,
-    decode_transactions,
-    encode,
-)
+from stream.records import DeadLetter, DeadLetterReason, Label, Record, Transaction, encode
 from stream.settings import Settings
 from tests.consumers.made import T0, make_alert, make_score
 from tests.services.process import Process

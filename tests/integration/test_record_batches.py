@@ -16,17 +16,10 @@ import faust
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from stream.adapters.batch_app import acknowledge, batch_topic, let_in, overtaken, record_batch_app, take
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
-from stream.adapters.record_batches import (
-    RecordBatch,
-    acknowledge,
-    batch_topic,
-    let_in,
-    overtaken,
-    record_batch_app,
-    take,
-)
+from stream.adapters.record_batches import RecordBatch
 from stream.adapters.topics import TopicNames, create_topics
 from stream.ports import Outgoing
 from stream.records import Record

@@ -18,8 +18,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.topics import TopicNames
+from stream.decoding import decode_labels, decode_transactions
 from stream.pipeline.deliveries import due_ms
-from stream.records import Label, Record, Transaction, decode_labels, decode_transactions
+from stream.records import Label, Record, Transaction
 from stream.settings import Settings
 from tests.services.topic_reader import read_topic
 

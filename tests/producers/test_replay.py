@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from producers.hold import Hold
 from producers.pace import Pace
 from producers.replay import Replay, ReplaySummary
+from stream.decoding import decode_labels, decode_transactions
 from stream.errors import InfrastructureError
 from stream.pipeline.deliveries import due_ms
 from stream.recording import Recorded
-from stream.records import Label, Transaction, decode_labels, decode_transactions
+from stream.records import Label, Transaction
 from stream.records import Record as Place
 from tests.producers.pipeline_twin import TOPICS, PipelineTwin
 

@@ -21,8 +21,9 @@ from producers.simulator import (
     as_recorded,
 )
 from stream.clock import DAY_MS, HOUR_MS
+from stream.decoding import decode_transactions
 from stream.errors import SettingsError
-from stream.records import DeadLetterReason, Record, decode_transactions, encode
+from stream.records import DeadLetterReason, Record, encode
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 START_MS = 1_735_689_600_000

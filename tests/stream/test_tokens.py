@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.cards import mask_cards
-from stream.records import (
-    DeadLetter,
-    DeadLetterReason,
-    Record,
-    decode_labels,
-    decode_transactions,
-    encode,
-    transaction_called,
-)
+from stream.decoding import decode_labels, decode_transactions, transaction_called
+from stream.records import DeadLetter, DeadLetterReason, Record, encode
 from stream.tokens import MOST_CHARACTERS, NO_TOKENS, Tokens
 
 NOW = 1_700_000_000_000

@@ -17,14 +17,7 @@ from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream.adapters.intake import MOST_AHEAD
-from stream.adapters.kafka_access import KafkaAccess
-from stream.adapters.record_batches import (
-    FETCH_WAIT_MS,
-    Fetch,
-    RecordBatch,
-    RecordBatchConsumer,
-    RecordBatchTransport,
+from stream.adapters.batch_app import (
     acknowledge,
     batch_topic,
     consumer_lag,
@@ -34,6 +27,15 @@ from stream.adapters.record_batches import (
     reached,
     record_batch_app,
     take,
+)
+from stream.adapters.intake import MOST_AHEAD
+from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.record_batches import (
+    FETCH_WAIT_MS,
+    Fetch,
+    RecordBatch,
+    RecordBatchConsumer,
+    RecordBatchTransport,
 )
 from stream.records import Record
 

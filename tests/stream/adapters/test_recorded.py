@@ -12,9 +12,10 @@ import pytest
 
 from stream.adapters import recorded
 from stream.adapters.recorded import RecordedFile
+from stream.decoding import decode_transactions
 from stream.errors import SettingsError
 from stream.recording import Recorded, RecordingError
-from stream.records import DeadLetterReason, Record, Transaction, decode_transactions
+from stream.records import DeadLetterReason, Record, Transaction
 
 START = 1_522_540_831_000
 

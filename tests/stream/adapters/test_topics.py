@@ -14,8 +14,8 @@ from stream.adapters.topics import (
     topic_specs,
 )
 from stream.clock import DAY_MS
+from stream.decoding import MAX_RECORD_BYTES
 from stream.errors import InfrastructureError
-from stream.records import MAX_RECORD_BYTES
 from stream.settings import Settings
 
 
