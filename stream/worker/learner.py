@@ -16,8 +16,7 @@ from stream.worker.host import Host
 
 _log = logging.getLogger(__name__)
 
-
-GATHER_SECONDS: Final = 0.25
+_GATHER_SECONDS: Final = 0.25
 """Labels are days old: a quarter of a second more is nothing, and leaves the processor to the scorers."""
 _BLOCKED_SECONDS: Final = 180.0
 """Opening a large checkpoint at the start takes longer than any batch."""
@@ -27,7 +26,7 @@ class LearnerHost(Host):
     """Feeds the one :class:`LearnerRole` with ``labels``, and stores its checkpoints."""
 
     blocked_seconds = _BLOCKED_SECONDS
-    gather_seconds = GATHER_SECONDS
+    gather_seconds = _GATHER_SECONDS
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         super().__init__("learn", TopicNames.of(settings).labels, settings, metrics)

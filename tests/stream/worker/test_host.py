@@ -146,3 +146,38 @@ def test_a_host_that_rests_begins_with_nothing(acknowledged: list[int]) -> None:
 
     asyncio.run(main())
     assert acknowledged == []
+
+
+def test_where_records_gather_more_is_let_in_once_for_all_batches_of_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_in: list[int] = []
+    monkeypatch.setattr(host, "let_in", lambda _app: let_in.append(len(gathering.done) // 3))
+    gathering = Listed(overlapping=False)
+    gathering.gather_seconds = 5.0
+
+    async def main() -> None:
+        due: list[Any] = []
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_later", lambda seconds, call: due.append((seconds, call)))
+
+        async def work_on(*batches: int) -> None:
+            for batch in batches:
+                gathering.accept(batch)  # type: ignore[arg-type]  # a number stands for a batch
+            await gathering.run(lambda: None)
+
+        await work_on()
+        await work_on(0, 1, 2)
+        assert let_in == []
+        for seconds, call in [one for one in due if one[1] == gathering._gathered]:
+            assert seconds == 5.0
+            call()
+        assert let_in == [3]
+        # And for what comes then, again.
+        due.clear()
+        await work_on(3)
+        assert [call for _, call in due].count(gathering._gathered) == 1
+        assert await gathering._rest(60)
+
+    asyncio.run(main())
+    gathering.close()
