@@ -17,7 +17,7 @@ _SHORTEST_SECONDS: Final = 0.01
 _LONGEST_SECONDS: Final = 0.25
 _STALLED_SECONDS: Final = 120.0
 _THREADS: Final = ("event loop", "role", "Kafka client")
-_STAGES: Final = ("decode", "load", "compute", "commit", "emit")
+_STAGES: Final = ("decode", "load", "compute", "commit", "send", "emit")
 
 
 class Reading(NamedTuple):
@@ -108,7 +108,7 @@ def print_budget(stages: Mapping[str, float], rate: float, beside: Collection[st
     print(f"\n{'where the time goes':30} {'µs each':>8}")
     for name, spent in working.items():
         print(f"{name:30} {spent:8.1f}")
-    print(f"{'Faust, fetching, waiting':30} {wall - sum(working.values()):8.1f}")
+    print(f"{'drawing, waiting':30} {wall - sum(working.values()):8.1f}")
     print(f"{'together':30} {wall:8.1f}")
     for name in stages.keys() - working.keys():
         print(f"{name + ', beside the next batch':30} {stages[name]:8.1f}")

@@ -76,7 +76,7 @@ def _budget(result: Result) -> str:
     wall = 1e6 / result["rates"]["fraudstream"]
     rows = [(name, f"{spent:.1f}") for name, spent in stages.items()]
     rows += [
-        ("Faust, fetching, waiting", f"{wall - sum(stages.values()):.1f}"),
+        ("drawing, waiting", f"{wall - sum(stages.values()):.1f}"),
         ("together", f"{wall:.1f}"),
         ("emit, beside the next batch", f"{emit:.1f}"),
     ]

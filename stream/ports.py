@@ -336,3 +336,21 @@ class Emitter(Protocol):
             Not everything was acknowledged in time. Sending all of it again is safe: consumers deduplicate.
         """
         ...
+
+
+class PromptEmitter(Emitter, Protocol):
+    """An emitter whose records may be on their way while something else is done."""
+
+    def send(self, records: Iterable[Outgoing]) -> None:
+        """Send, and return once all is on its way; to be followed by :meth:`settle`."""
+        ...
+
+    def settle(self) -> None:
+        """Return once every record that was sent is acknowledged by the broker.
+
+        Raises
+        ------
+        InfrastructureError
+            As :meth:`emit` does.
+        """
+        ...

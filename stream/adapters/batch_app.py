@@ -1,18 +1,14 @@
 """The app: a Faust app that reads record batches, and what its user says to it.
 
-Whoever works on a topic takes the records, and says itself when a batch is done::
-
-    def deliver(batch: RecordBatch) -> None:  # called in the consumer's thread: it must return at once
-        executor.submit(work, batch)
-
-    def work(batch: RecordBatch) -> None:
-        records = take(app, batch)
-        ...  # effects
-        loop.call_soon_threadsafe(acknowledge, app, batch)
-        let_in(app)
+Whoever works on a topic draws what has come, and says when a batch is done::
 
     app = record_batch_app("scorers", access=access)
-    batch_topic(app, "transactions", deliver)
+    batch_topic(app, "transactions")
+
+    for batch in draw(app, 0.1):  # in a thread of its own
+        if not overtaken(app, batch):
+            ...  # effects
+            loop.call_soon_threadsafe(acknowledge, app, batch)
 
 What is never acknowledged comes again: the next time the partition is assigned.
 """
@@ -28,14 +24,12 @@ from yarl import URL
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.kafka_token import ClientCredentials
 from stream.adapters.record_batches import (
-    Deliver,
     RecordBatch,
     RecordBatchConsumer,
     RecordBatchTransport,
     RefusalHandler,
     StartOffset,
 )
-from stream.records import Record
 
 AssignmentHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 """Given every assigned topic and partition."""
@@ -60,7 +54,7 @@ def record_batch_app(
     access
         How to reach Kafka.
     batch_records
-        Most records in a batch.
+        Most records that are drawn at a time.
     session_timeout_seconds
         How long the partitions of a killed worker wait before another takes them.
     commit_interval_seconds
@@ -81,6 +75,8 @@ def record_batch_app(
         broker_heartbeat_interval=session_timeout_seconds / 3,
         broker_commit_interval=commit_interval_seconds,
         consumer_auto_offset_reset="earliest",
+        # Before it is told to pause it asks for the first records of an assignment: as few as may be.
+        consumer_max_fetch_size=1,
         # Waiting for streams to empty hangs at shutdown; what was not acknowledged comes again.
         stream_wait_empty=False,
         # Topics are made by `fraudstream topics create`, with the settings that they need.
@@ -115,9 +111,8 @@ def _credentials(access: KafkaAccess) -> Any:
     return faust.SSLCredentials(access.ssl_context) if access.ssl_context is not None else None
 
 
-def batch_topic(app: faust.App, name: str, deliver: Deliver) -> None:
-    """Let `app`, made by :func:`record_batch_app`, read a topic in record batches, handed to `deliver`."""
-    app.transport.batched_topics[name] = deliver
+def batch_topic(app: faust.App, name: str) -> None:
+    """Let `app`, made by :func:`record_batch_app`, read a topic in record batches."""
     app.topics.add(app.topic(name, acks=False, internal=False))
 
 
@@ -152,19 +147,10 @@ def acknowledge(app: faust.App, batch: RecordBatch) -> bool:
     return consumer.acknowledge(batch)
 
 
-def take(app: faust.App, batch: RecordBatch) -> list[Record]:
-    """Return the records of a batch, which from now on is complete.
-
-    Of one partition, in offset order, never empty. Until :func:`let_in` nothing more is fetched, unless there
-    is more than a batch may hold; see :mod:`stream.adapters.intake`. May be called in any thread.
-    """
+def draw(app: faust.App, seconds: float) -> list[RecordBatch]:
+    """Return what has come, a batch for each partition; see :meth:`RecordBatchConsumer.draw`."""
     consumer: RecordBatchConsumer = app.consumer
-    return consumer.intake.take(batch)
-
-
-def let_in(app: faust.App) -> None:
-    """Let more be fetched: the work on the batch that was taken is done, or soon will be; in any thread."""
-    app.consumer.intake.let_in()
+    return consumer.draw(seconds)
 
 
 def rejoin(app: faust.App) -> None:

@@ -1,7 +1,8 @@
 """The emitter: sends records to Kafka and returns once the broker has every one of them."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -13,14 +14,16 @@ from stream.ports import Outgoing
 
 QUEUE_BYTES: Final = 64 * 1024 * 1024
 """Most that waits for the broker; when as much does, sending waits as well."""
+_TOGETHER: Final = 5_000
+"""Records that are queued at once."""
 _GRACE_SECONDS: Final = 5.0
 """librdkafka looks for expired records once a second; a flush must outlast that to hear of them."""
 
 
 class KafkaEmitter:
-    """The :class:`stream.ports.Emitter` of production.
+    """The :class:`stream.ports.PromptEmitter` of production.
 
-    To be used by one thread at a time; connects on the first :meth:`emit`.
+    To be used by one thread at a time; connects when the first record is sent.
 
     Parameters
     ----------
@@ -46,8 +49,8 @@ class KafkaEmitter:
             "max.in.flight.requests.per.connection": 1,
             # Kafka's own Java clients place keys so, and `kcat` and others can be told to.
             "partitioner": "murmur2_random",
-            # flush() sends at once whatever lingers, so this only helps bursts to fill their requests.
-            "linger.ms": 5,
+            # What is sent together is queued together, and fills its requests by itself.
+            "linger.ms": 0,
             "message.max.bytes": DEAD_LETTER_BYTES,
             # librdkafka would hold a gigabyte; a batch of scores has less than one megabyte.
             "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
@@ -70,24 +73,46 @@ class KafkaEmitter:
             Not everything was acknowledged in time: names the first topic that failed, and why. Sending all
             of it again is safe.
         """
+        self.send(records)
+        self.settle()
+
+    def send(self, records: Iterable[Outgoing]) -> None:
+        """Send `records`, and return once all are on their way, or cannot be, which :meth:`settle` says.
+
+        Waits only while more waits for the broker than may.
+        """
         self._failures.clear()
-        producer = self._producer = self._producer or Producer(self._config)
+        producer = self._producer
         deadline = time.monotonic() + self._timeout_seconds
-        produce = producer.produce
-        for record in records:
-            topic, key, value = record
-            try:
-                produce(topic, value, key)
-            except (BufferError, KafkaException):
-                self._enqueue(producer, record, deadline)
-            if self._failures:
-                break
+        coming = iter(records)
+        while not self._failures and (some := list(islice(coming, _TOGETHER))):
+            producer = self._producer = producer or Producer(self._config)
+            together: dict[str, list[dict[str, Any]]] = {}
+            for topic, key, value in some:
+                together.setdefault(topic, []).append({"key": key, "value": value})
+            for topic, messages in together.items():
+                if producer.produce_batch(topic, messages) < len(messages):
+                    # Once the queue was full for one, it was for all that follow: they keep their order.
+                    self._enqueue(producer, topic, [one for one in messages if "_error" in one], deadline)
+
+    def settle(self) -> None:
+        """Return once the broker has acknowledged every record that was sent.
+
+        Raises
+        ------
+        InfrastructureError
+            As :meth:`emit` does.
+        """
+        producer = self._producer
+        if producer is None:
+            return
         unacknowledged = producer.flush(self._timeout_seconds + _GRACE_SECONDS)
         if self._failures:
             topic, reason = self._failures[0]
             if reason.fatal():
                 self._producer = None  # an idempotent producer that lost count refuses all further work
-            raise self._undelivered(topic, reason)
+            what = f"a record for topic {topic!r} was not delivered to {self._access}"
+            raise self._access.failure(what, reason, "this is tried again, look at the brokers")
         if unacknowledged:
             self._producer = None
             raise InfrastructureError(
@@ -101,26 +126,23 @@ class KafkaEmitter:
             self._producer.flush(self._timeout_seconds)
             self._producer = None
 
-    def _enqueue(self, producer: Producer, record: Outgoing, deadline: float) -> None:
-        """Enqueue a record once there is room, or take note of why it cannot be."""
-        topic, key, value = record
-        while True:
-            try:
-                producer.produce(topic, value, key)
-            except BufferError:
-                # The queue is full: let deliveries make room.
-                if time.monotonic() > deadline:
-                    raise self._undelivered(topic, KafkaError(KafkaError._QUEUE_FULL)) from None  # noqa: SLF001
-                producer.poll(0.1)
-            except KafkaException as error:
-                self._failures.append((topic, error.args[0]))
-                return
-            else:
-                return
+    def _enqueue(
+        self, producer: Producer, topic: str, messages: Sequence[dict[str, Any]], deadline: float
+    ) -> None:
+        """Enqueue messages as soon as there is room, or take note of why one cannot be."""
+        for message in messages:
+            while not self._failures:
+                try:
+                    producer.produce(topic, message["value"], message["key"])
+                except BufferError:
+                    # The queue is full: let deliveries make room.
+                    if time.monotonic() > deadline:
+                        self._failures.append((topic, KafkaError(KafkaError._QUEUE_FULL)))  # noqa: SLF001
+                    producer.poll(0.1)
+                except KafkaException as error:
+                    self._failures.append((topic, error.args[0]))
+                else:
+                    break
 
     def _report(self, error: KafkaError, message: Message) -> None:
         self._failures.append((message.topic() or "", error))
-
-    def _undelivered(self, topic: str, reason: KafkaError) -> InfrastructureError:
-        what = f"a record for topic {topic!r} was not delivered to {self._access}"
-        return self._access.failure(what, reason, "this is tried again, look at the brokers")

@@ -339,7 +339,7 @@ class InMemoryInputLog:
 
 
 class InMemoryEmitter:
-    """An :class:`~stream.ports.Emitter` that keeps what was emitted, in order.
+    """A :class:`~stream.ports.PromptEmitter` that keeps what was emitted, in order.
 
     Examples
     --------
@@ -352,10 +352,21 @@ class InMemoryEmitter:
     def __init__(self) -> None:
         self.emitted: list[Outgoing] = []
         """Every record, oldest first."""
+        self._sent: list[Outgoing] = []
 
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Keep `records`: all of them, or none where producing one raises."""
-        self.emitted += list(records)
+        self.send(records)
+        self.settle()
+
+    def send(self, records: Iterable[Outgoing]) -> None:
+        """Take `records`, to keep them when they settle; what did not settle is forgotten."""
+        self._sent = list(records)
+
+    def settle(self) -> None:
+        """Keep what was sent."""
+        self.emitted += self._sent
+        self._sent = []
 
     def on(self, topic: str) -> list[Outgoing]:
         """Return what was emitted to one topic, oldest first."""

@@ -73,7 +73,7 @@ _DELAY_BUCKETS: Final = (
 _ROLES: Final = ("score", "learn", "fit")
 _TOPICS: Final = ("transactions", "labels")
 _SERVICES: Final = ("redis", "kafka", "learner", "scorers")
-_STAGES: Final = ("decode", "load", "compute", "commit", "emit")
+_STAGES: Final = ("decode", "load", "compute", "commit", "send", "emit")
 
 
 class Entry(Generic[M]):

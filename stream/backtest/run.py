@@ -270,6 +270,12 @@ class _Nowhere:
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Drop everything."""
 
+    def send(self, records: Iterable[Outgoing]) -> None:
+        """Drop everything."""
+
+    def settle(self) -> None:
+        """Be done with it."""
+
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value

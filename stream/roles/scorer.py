@@ -6,7 +6,7 @@ and are answered from their pending records.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from stream.pipeline.pending import Pending, PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
-from stream.ports import Emitter, InputLog, Loaded, Outgoing, RiskKey, ScorerStore, Tenure
+from stream.ports import InputLog, Loaded, Outgoing, PromptEmitter, RiskKey, ScorerStore, Tenure
 from stream.records import Alert, DeadLetter, ModelEvent, Record, Score, Transaction, encode
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
@@ -165,7 +165,7 @@ class ScorerRole:
     def __init__(
         self,
         store: ScorerStore,
-        emitter: Emitter,
+        emitter: PromptEmitter,
         topics: TopicNames,
         clock: Clock,
         policy: ScorerPolicy,
@@ -253,15 +253,13 @@ class ScorerRole:
         """
         return self.emit(self.score(batch))
 
-    def score(self, batch: Sequence[Record], nearly_done: Callable[[], None] = lambda: None) -> "Committed":
+    def score(self, batch: Sequence[Record]) -> "Committed":
         """Score a record batch of one partition and store its effects.
 
         Parameters
         ----------
         batch
             Its records, in offset order.
-        nearly_done
-            Called when nothing is left to do but to wait for the store.
 
         Raises
         ------
@@ -291,7 +289,6 @@ class ScorerRole:
         watch.lap("load")
         scored = score_batch(decoded.records, state, self.models, owned.decider, self._clock())
         watch.lap("compute")
-        nearly_done()
         with self._revoking(number):
             self._commit(owned, batch[-1].offset, state, scored)
         watch.lap("commit")
@@ -321,7 +318,14 @@ class ScorerRole:
             due.events,
             watch.laps,
         )
-        return Committed(report, due)
+        return Committed(report, _Emission(self._topics, due))
+
+    def launch(self, committed: "Committed") -> None:
+        """Send what a batch led to, which :meth:`emit` then waits for; the batch before must be emitted."""
+        watch = _Stopwatch()
+        self._send(committed.emission)
+        watch.lap("send")
+        committed.report.stages.update(watch.laps)
 
     def emit(self, committed: "Committed") -> ScorerReport:
         """Emit what a batch led to, in the order of the batches: when this returns, it may be acknowledged.
@@ -334,11 +338,23 @@ class ScorerRole:
             The process is to stop; the batch will come again.
         """
         watch = _Stopwatch()
-        report, due = committed
-        if due.answers or due.letters or due.events:
-            self._waits.kafka(self._emitter.emit, _Emission(self._topics, due))
+        report, emission = committed
+        if emission.due.any():
+            self._waits.kafka(self._deliver, emission)
         watch.lap("emit")
         return report._replace(stages=report.stages | watch.laps, emitted_at=self._clock())
+
+    def _send(self, emission: "_Emission") -> None:
+        if emission.due.any():
+            self._emitter.send(emission)
+            emission.sent = True
+
+    def _deliver(self, emission: "_Emission") -> None:
+        """Wait until all has arrived; what was sent and has not is sent again the next time."""
+        if not emission.sent:
+            self._send(emission)
+        emission.sent = False
+        self._emitter.settle()
 
     def _check_gap(self, first: Record, owned: _Partition) -> int:
         stored, answered = owned.tenure.watermark + 1, owned.resumption.answered
@@ -431,6 +447,10 @@ class _Due(NamedTuple):
     letters: list[DeadLetter]
     events: list[ModelEvent]
 
+    def any(self) -> bool:
+        """Tell whether there is something to emit."""
+        return bool(self.answers or self.letters or self.events)
+
     def beyond(self, answered: int, decoded: Decoded[Transaction]) -> "_Due":
         """Leave out what was answered before its effects were lost: what lies before an offset."""
         answers = zip(self.answers, decoded.places, strict=True)
@@ -449,33 +469,33 @@ def _ids_before(answered: int, decoded: Decoded[Transaction]) -> frozenset[str]:
     )
 
 
-class Committed(NamedTuple):
-    """A batch whose effects are stored, and that is still to be emitted."""
-
-    report: ScorerReport
-    due: _Due
-
-
 class _Emission:
     """What goes out of a batch: encoded on the way, and again each time that it has to be sent."""
 
     def __init__(self, topics: TopicNames, due: _Due) -> None:
         self._topics = topics
-        self._answers = due.answers
-        self._letters = due.letters
-        self._events = due.events
+        self.due = due
+        self.sent = False
+        """Whether it is on its way, for all that is known."""
 
     def __iter__(self) -> Iterator[Outgoing]:
         scores, alerts = self._topics.scores, self._topics.alerts
-        for answer in self._answers:
+        for answer in self.due.answers:
             key, value = answer.customer_id.encode(), encode(answer)
             yield Outgoing(scores, key, value)
             if answer.decision == "alert":
                 yield Outgoing(alerts, key, value)
-        for letter in self._letters:
+        for letter in self.due.letters:
             yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
-        for event in self._events:
+        for event in self.due.events:
             yield Outgoing(self._topics.model_events, event.model_version.encode(), encode(event))
+
+
+class Committed(NamedTuple):
+    """A batch whose effects are stored, and that is still to be emitted."""
+
+    report: ScorerReport
+    emission: _Emission
 
 
 class _Stopwatch:

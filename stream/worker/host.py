@@ -16,13 +16,12 @@ from stream.adapters.batch_app import (
     acknowledge,
     batch_topic,
     consumer_lag,
-    let_in,
+    draw,
     on_assignment,
     overtaken,
     reached,
     record_batch_app,
     rejoin,
-    take,
 )
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.input_log import KafkaInputLog
@@ -45,6 +44,8 @@ SLOW_SECONDS: Final = 5.0
 """A batch takes milliseconds: one that takes so long waits for something; unless the role says otherwise."""
 BLOCKED_SECONDS: Final = 45.0
 """Redis takes 5 s to be found away, Kafka 35: what has not said after so long that it waits is blocked."""
+DRAW_SECONDS: Final = 0.05
+"""How long the role's thread waits for records before it sees to whatever else it was given to do."""
 SETTLE_SECONDS: Final = 0.05
 """How long a batch that is done waits for others, to be acknowledged and observed with them."""
 P = ParamSpec("P")
@@ -54,8 +55,8 @@ T = TypeVar("T")
 class Host(ABC):
     """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
 
-    The event loop stays free for heartbeats and health; a role stays plain, blocking code. Batches come
-    straight from the thread that fetches them. What remains of one once its effects are stored, such as
+    The event loop stays free for heartbeats and health; a role stays plain, blocking code, whose thread draws
+    the next batches when it has done with the last. What remains of one once its effects are stored, such as
     waiting for the broker, is done in a second thread, in the same order; only then is it acknowledged. The
     event loop hears some times a second of all batches that are done since: each that woke it would have to
     share the interpreter with it.
@@ -66,8 +67,8 @@ class Host(ABC):
     what a batch changes."""
 
     gather_seconds: float = 0.0
-    """How long records gather between two batches, as long as fewer come than one may hold: the fixed cost of
-    many small batches is saved, where nobody waits for the answer."""
+    """How long records gather before the next are drawn, as long as fewer come than are drawn at a time: the
+    fixed cost of many small batches is saved, where nobody waits for the answer."""
 
     slow_seconds: float = SLOW_SECONDS
     blocked_seconds: float = BLOCKED_SECONDS
@@ -109,18 +110,19 @@ class Host(ABC):
         """Batches to be acknowledged, and their reports."""
         self._settling = False
         """Whether the event loop will look after them without being told again."""
-        self._gathering = False
-        """Whether records gather: more will be let in without being told again."""
+        self._drawing = False
+        """Whether records are being drawn, or will be without being told again; the role's thread's own."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._assigned = asyncio.Event()
         self._held: list[int] = []
         self._resting = False
         """Whether no batch may begin any more."""
+        self._closed = False
         self._gave_up = False
         self._began: float | None = None
         self._concluding: float | None = None
         self._fenced_since: float | None = None
-        batch_topic(self.app, input_topic, self.accept)
+        batch_topic(self.app, input_topic)
         on_assignment(self.app, self._on_assigned)
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_before_shutdown.connect(self._drain)
@@ -134,6 +136,9 @@ class Host(ABC):
     @abstractmethod
     def handle(self, batch: Sequence[Record]) -> Any:
         """Do the role's work on a batch and store its effects; runs in the role's thread."""
+
+    def launch(self, outcome: Any) -> None:  # noqa: B027 - a role may have nothing to begin with
+        """Begin with what remains of a batch, once nothing remains of the last one; in the role's thread."""
 
     def conclude(self, outcome: Any) -> Any:
         """Do what remains of a batch, given what `handle` returned, and return its report; runs beside it."""
@@ -164,15 +169,6 @@ class Host(ABC):
         self._loop = asyncio.get_running_loop()
         return await self._loop.run_in_executor(self._thread, lambda: self._timed(call, *args, **kwargs))
 
-    def accept(self, batch: RecordBatch) -> None:
-        """Take a batch in, to be worked on when those before it are done; in the consumer's thread."""
-        if not self._resting:
-            self._thread.submit(self._take_on, batch)
-
-    def nearly_done(self) -> None:
-        """Let the next batch be fetched, while this one is still at work; for :meth:`handle` to call."""
-        let_in(self.app)
-
     def _timed(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._began = time.monotonic()
         try:
@@ -180,32 +176,55 @@ class Host(ABC):
         finally:
             self._began = None
 
-    def _take_on(self, batch: RecordBatch) -> None:
-        """Work on a batch; in the role's thread."""
-        with self._facing():
-            records = take(self.app, batch)
-            if self._may_begin(batch):
-                self._timed(self._work_on, batch, records)
-        if not self.gather_seconds or self._loop is None:
-            let_in(self.app)
-        elif not self._gathering:
-            self._gathering = True
-            self._loop.call_soon_threadsafe(self._loop.call_later, self.gather_seconds, self._gathered)
+    def _begin_drawing(self) -> None:
+        """Draw records, again and again, until partitions are taken away; in the role's thread."""
+        if not self._drawing:
+            self._drawing = True
+            self._draw()
 
-    def _gathered(self) -> None:
-        self._gathering = False
-        let_in(self.app)
+    def _draw(self) -> None:
+        """Draw records and work on them for a while, then go on after whatever else there is to do."""
+        until = time.monotonic() + DRAW_SECONDS
+        drawn = self._draw_once()
+        while not self.gather_seconds and self._may_draw() and time.monotonic() < until:
+            drawn = self._draw_once()
+        if not self._may_draw():
+            self._drawing = False
+        elif self.gather_seconds and 0 < drawn < self.settings.batch_records and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, self.gather_seconds, self._go_on_drawing)
+        else:
+            self._go_on_drawing()
+
+    def _draw_once(self) -> int:
+        """Draw what has come and work on it; return how many records that were."""
+        batches: list[RecordBatch] = []
+        with self._facing():
+            if self._may_draw():
+                batches = draw(self.app, DRAW_SECONDS)
+        for batch in batches:
+            with self._facing():
+                if self._may_begin(batch):
+                    self._timed(self._work_on, batch)
+        return sum(len(batch.records) for batch in batches)
+
+    def _go_on_drawing(self) -> None:
+        if not self._closed:
+            self._thread.submit(self._draw)
+
+    def _may_draw(self) -> bool:
+        idle = self._resting or self.stopping.is_set() or self.fatal is not None
+        return not idle and self._assigned.is_set()
 
     def _may_begin(self, batch: RecordBatch) -> bool:
         """Tell whether a batch is to be worked on; else it is never acknowledged, and comes again."""
-        idle = self._resting or self.stopping.is_set() or self.fatal is not None
-        return not idle and self._assigned.is_set() and not overtaken(self.app, batch)
+        return self._may_draw() and not overtaken(self.app, batch)
 
-    def _work_on(self, batch: RecordBatch, records: Sequence[Record]) -> None:
-        outcome = self.handle(records)
+    def _work_on(self, batch: RecordBatch) -> None:
+        outcome = self.handle(batch.records)
         self._await_conclusion()
         if self.fatal is not None or self._gave_up:
             return
+        self.launch(outcome)
         if self.overlapping:
             self._conclusion = self._second.submit(self._conclude, batch, outcome)
         else:
@@ -328,7 +347,7 @@ class Host(ABC):
 
     def close(self) -> None:
         """Let go of connections and the threads."""
-        self._resting = True
+        self._resting = self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._second.shutdown(wait=False, cancel_futures=True)
         self.emitter.close()
@@ -402,6 +421,7 @@ class Host(ABC):
         self._held = partitions
         self._fenced_since = None
         self._assigned.set()
+        self._thread.submit(self._begin_drawing)
 
     async def _on_revoked(self, _app: Any, _revoked: set[Any], **_: Any) -> None:
         """Let the batch in hand come to its end, so that it is committed and does not come again."""

@@ -66,10 +66,14 @@ class ScorerHost(Host):
 
     def handle(self, batch: Sequence[Record]) -> Committed:
         """Score a batch, and store its effects."""
-        return self.role.score(batch, self.nearly_done)
+        return self.role.score(batch)
+
+    def launch(self, outcome: Committed) -> None:
+        """Send a batch's scores."""
+        self.role.launch(outcome)
 
     def conclude(self, outcome: Committed) -> ScorerReport:
-        """Emit a batch's scores."""
+        """Wait until a batch's scores have arrived."""
         return self.role.emit(outcome)
 
     def observe(self, reports: Sequence[ScorerReport]) -> None:

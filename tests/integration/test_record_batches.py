@@ -16,13 +16,12 @@ import faust
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from stream.adapters.batch_app import acknowledge, batch_topic, let_in, overtaken, record_batch_app, take
+from stream.adapters.batch_app import acknowledge, batch_topic, draw, overtaken, record_batch_app
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.record_batches import RecordBatch
 from stream.adapters.topics import TopicNames, create_topics
 from stream.ports import Outgoing
-from stream.records import Record
 from stream.settings import Settings
 from tests.services.process import Process
 from tests.services.waiting import eventually
@@ -188,24 +187,21 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
         commit_interval_seconds=0.3,
         start_offset=None if start is None else lambda _topic, _partition: int(start),
     )
-    batches: asyncio.Queue[RecordBatch] = asyncio.Queue()
     turn = asyncio.Lock()
     stopping = False
     handled = 0
 
-    def deliver(batch: RecordBatch) -> None:
-        app.loop.call_soon_threadsafe(batches.put_nowait, batch)
-
     @app.task
     async def read() -> None:
         while True:
-            batch = await batches.get()
             async with turn:
-                await work_on(batch, take(app, batch))
-            let_in(app)
+                for batch in await asyncio.to_thread(draw, app, 0.05):
+                    await work_on(batch)
+            await asyncio.sleep(0)
 
-    async def work_on(batch: RecordBatch, records: list[Record]) -> None:
+    async def work_on(batch: RecordBatch) -> None:
         nonlocal handled
+        records = batch.records
         if stopping or overtaken(app, batch):
             return
         if handled >= stand_at:
@@ -226,7 +222,7 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
         stopping = True
         await finish_the_batch_in_hand()
 
-    batch_topic(app, topic, deliver)
+    batch_topic(app, topic)
     app.on_partitions_revoked.connect(finish_the_batch_in_hand)
     app.on_before_shutdown.connect(stop)
     with Path(output).open("ab", buffering=0) as seen:

@@ -20,7 +20,6 @@ Start = Callable[..., Worker]
 
 STALLED = {
     "fetcher": "CRITICAL stream.worker.guard: score has done nothing for ",
-    "hand-over": "CRITICAL stream.worker.guard: score has done nothing for ",
     "thread": "CRITICAL stream.worker.guard: score has been at work on one batch for ",
     "emitter": "CRITICAL stream.worker.guard: score has been at work on one batch for ",
     "loop": "CRITICAL stream.worker.guard: score has an event loop that has not turned for ",

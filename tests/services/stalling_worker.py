@@ -1,18 +1,16 @@
 """A worker with a fault built in: `python -m tests.services.stalling_worker KIND` stalls amid its work.
 
-KIND is `fetcher` (asks the broker for nothing more), `hand-over` (what was fetched never arrives), `thread`
-(a batch that does not end), `emitter` (nor does its emission) or `loop` (the event loop is blocked); each
-comes after the first batch.
+KIND is `fetcher` (nothing more comes from the broker), `thread` (a batch that does not end), `emitter` (nor
+does its emission) or `loop` (the event loop is blocked); each comes after the first batch.
 """
 
-import asyncio
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from stream.adapters.record_batches import Fetch, RecordBatch, RecordBatchConsumer
+from stream.adapters.fetcher import Drawn, Fetcher
 from stream.records import Record
 from stream.settings import load_settings
 from stream.worker import run_worker
@@ -21,8 +19,7 @@ from stream.worker.scorer import ScorerHost
 
 _BLOCKED_SECONDS = 4.0
 
-_pump = RecordBatchConsumer.pump
-_accept = Host.accept
+_draw = Fetcher.draw
 _handle = ScorerHost.handle
 _beat = Host.beat
 _conclude = ScorerHost.conclude
@@ -44,18 +41,11 @@ def _concluded(self: ScorerHost, outcome: Any) -> Any:
     return _conclude(self, outcome)
 
 
-async def _pumped(self: RecordBatchConsumer, fetch: Fetch, seconds: float) -> Any:
-    async def stalling(seconds: float) -> Any:
-        if _begun.is_set() and sys.argv[1] == "fetcher":
-            await asyncio.Event().wait()
-        return await fetch(seconds)
-
-    return await _pump(self, stalling, seconds)
-
-
-def _accepted(self: Host, batch: RecordBatch) -> None:
-    if not (_begun.is_set() and sys.argv[1] == "hand-over"):
-        _accept(self, batch)
+def _drawn(self: Fetcher, seconds: float) -> Drawn:
+    if _begun.is_set() and sys.argv[1] == "fetcher":
+        time.sleep(seconds)
+        return Drawn({}, {})
+    return _draw(self, seconds)
 
 
 async def _beaten(self: Host) -> None:
@@ -67,8 +57,7 @@ async def _beaten(self: Host) -> None:
 if __name__ == "__main__":
     ScorerHost.handle = _handled  # type: ignore[method-assign]
     ScorerHost.conclude = _concluded  # type: ignore[method-assign]
-    RecordBatchConsumer.pump = _pumped  # type: ignore[method-assign]
-    Host.accept = _accepted  # type: ignore[method-assign]
+    Fetcher.draw = _drawn  # type: ignore[method-assign]
     Host.beat = _beaten  # type: ignore[method-assign]
     Host.blocked_seconds = _BLOCKED_SECONDS
     run_worker(load_settings())

@@ -37,6 +37,25 @@ def test_what_emit_returned_from_lies_on_the_topics(broker: EmbeddedBroker, emit
     assert (letter.key, letter.value) == (None, b"unkeyed")
 
 
+def test_what_was_sent_has_arrived_when_it_settles(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:
+    emitter.settle()  # nothing was sent yet
+    emitter.send(Outgoing("scores", b"c%d" % n, b"%d" % n) for n in range(12_000))
+    emitter.settle()
+    scores = read_topic(broker.bootstrap, "scores")
+    assert sorted(int(record.value or b"") for record in scores) == [*range(12_000)]
+
+
+def test_what_did_not_arrive_is_said_when_it_settles_and_then_no_more(
+    broker: EmbeddedBroker, emitter: KafkaEmitter
+) -> None:
+    emitter.send([Outgoing("dead-letters", None, b"x" * 5_000_000), Outgoing("scores", b"c", b"1")])
+    with pytest.raises(InfrastructureError, match=r"'dead-letters'.*too large"):
+        emitter.settle()
+    emitter.send([Outgoing("scores", b"c", b"2")])
+    emitter.settle()
+    assert [record.value for record in read_topic(broker.bootstrap, "scores")] == [b"1", b"2"]
+
+
 def test_records_of_one_key_keep_their_order(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:
     emitter.emit(Outgoing("scores", b"c", b"%d" % n) for n in range(100))
     scores = read_topic(broker.bootstrap, "scores")
@@ -100,7 +119,8 @@ def test_more_records_than_the_queue_holds_are_all_delivered(
 ) -> None:
     emitter._config["queue.buffering.max.messages"] = 50
     emitter.emit(Outgoing("scores", b"c", b"%d" % n) for n in range(1_000))
-    assert len(read_topic(broker.bootstrap, "scores")) == 1_000
+    scores = read_topic(broker.bootstrap, "scores")
+    assert [record.value for record in scores] == [b"%d" % n for n in range(1_000)]
 
 
 def test_a_closed_emitter_may_be_closed_again_and_used_again(broker: EmbeddedBroker) -> None:

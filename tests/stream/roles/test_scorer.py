@@ -1,6 +1,6 @@
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import pytest
@@ -146,6 +146,33 @@ def test_a_batch_may_be_scored_while_the_one_before_it_is_emitted(world: World) 
     assert world.scores() == undisturbed.scores()
 
 
+def test_what_was_launched_is_not_sent_again_unless_it_did_not_arrive(world: World) -> None:
+    class Flaky(InMemoryEmitter):
+        sends, failures = 0, 1
+
+        def send(self, records: Iterable[Outgoing]) -> None:
+            self.sends += 1
+            super().send(records)
+
+        def settle(self) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise InfrastructureError("no broker")
+            super().settle()
+
+    scorer = world.scorer(0)
+    scorer._emitter = flaky = Flaky()
+    first, second = scorer.score(batch(0, 10)), scorer.score(batch(10, 20))
+    scorer.launch(first)
+    assert not flaky.emitted
+    report = scorer.emit(first)
+    assert (flaky.sends, len(flaky.on("scores"))) == (2, 10)
+    assert [*report.stages] == ["decode", "load", "compute", "commit", "send", "emit"]
+    scorer.launch(second)
+    scorer.emit(second)
+    assert (flaky.sends, len(flaky.on("scores"))) == (3, 20)
+
+
 def test_a_crash_with_one_batch_committed_and_another_being_emitted_loses_nothing(world: World) -> None:
     scorer = world.scorer(0)
     scorer.score(batch(0, 10))
@@ -160,12 +187,12 @@ def test_a_crash_with_one_batch_committed_and_another_being_emitted_loses_nothin
 
 
 def test_a_crash_after_the_commit_loses_nothing_and_counts_nothing_twice(world: World) -> None:
-    class Broken:
-        def emit(self, _records: object) -> None:
+    class Broken(InMemoryEmitter):
+        def send(self, _records: object) -> None:
             raise MemoryError("killed here")
 
     scorer = world.scorer(0)
-    scorer._emitter = Broken()  # type: ignore[assignment]
+    scorer._emitter = Broken()
     with pytest.raises(MemoryError):
         scorer.handle(batch(0, 10))
     heir = world.scorer(0)
@@ -267,13 +294,13 @@ def test_work_waits_for_a_store_that_is_away_and_goes_on(world: World) -> None:
 
 
 def test_whoever_is_told_to_stop_stops_waiting(world: World) -> None:
-    class Away:
-        def emit(self, _records: list[Outgoing]) -> None:
+    class Away(InMemoryEmitter):
+        def settle(self) -> None:
             world.stop.set()
             raise InfrastructureError("no broker")
 
     scorer = world.scorer(0)
-    scorer._emitter = Away()  # type: ignore[assignment]
+    scorer._emitter = Away()
     with pytest.raises(StoppedError, match="no broker"):
         scorer.handle(batch(0, 1))
 
@@ -291,14 +318,6 @@ def test_without_a_model_scoring_waits_for_a_learner() -> None:
     with pytest.raises(StoppedError, match="start a learner"):
         scorer.handle(batch(0, 1))
     assert not world.scores()
-
-
-def test_more_may_be_fetched_before_a_batch_is_stored(world: World) -> None:
-    scorer = world.scorer(0)
-    done: list[dict[int, int]] = []
-    scorer.score(batch(0, 3), lambda: done.append(world.store.transactions_done(1)))
-    assert done == [{0: -1}]
-    assert world.store.transactions_done(1) == {0: 2}
 
 
 def test_models_change_between_two_batches(world: World) -> None:

@@ -1,12 +1,15 @@
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.adapters.metrics import Metrics
+from stream.errors import AccessError, FencedError
 from stream.records import Record
 from stream.settings import Settings
 from stream.worker import host
@@ -20,7 +23,12 @@ class Listed(Host):
     """A host that lists what is done, and in which order."""
 
     def __init__(
-        self, *, overlapping: bool, fails_at: int | None = None, breaks_at: int | None = None
+        self,
+        *,
+        overlapping: bool,
+        fails_at: int | None = None,
+        breaks_at: int | None = None,
+        fenced_at: int | None = None,
     ) -> None:
         super().__init__("score", "transactions", Settings(), Metrics(CollectorRegistry()))
         self.overlapping = overlapping
@@ -28,18 +36,23 @@ class Listed(Host):
         self.second_begun = threading.Event()
         self._fails_at = fails_at
         self._breaks_at = breaks_at
-        self._assigned.set()
+        self._fenced_at = fenced_at
 
     def assign(self, partitions: Iterable[int]) -> None:
-        raise NotImplementedError
+        assert partitions == [0]
 
     def handle(self, batch: Sequence[Record]) -> Any:
         if batch == self._breaks_at:
             raise MemoryError("broken here")
+        if batch == self._fenced_at:
+            raise FencedError("another has it")
         self.done.append(f"handle {batch}")
         if batch == 1:
             self.second_begun.set()
         return batch
+
+    def launch(self, outcome: Any) -> None:
+        self.done.append(f"launch {outcome}")
 
     def conclude(self, outcome: Any) -> Any:
         if outcome == 0 and self.overlapping:
@@ -53,130 +66,218 @@ class Listed(Host):
         self.done += [f"observe {report}" for report in reports]
 
 
+class Broker:
+    """Stands for what is drawn: numbers stand for batches."""
+
+    def __init__(self) -> None:
+        self.waiting: list[list[Any]] = []
+        """What is drawn next, and after that."""
+        self.acknowledged: list[int] = []
+        self.drawn = 0
+        """How often."""
+
+    def draw(self, _app: object, seconds: float) -> list[Any]:
+        self.drawn += 1
+        if not self.waiting:
+            time.sleep(seconds)
+            return []
+        return [SimpleNamespace(records=number) for number in self.waiting.pop(0)]
+
+
+class _Number(int):
+    """A batch's records, which are none."""
+
+    def __len__(self) -> int:
+        return 1
+
+
 @pytest.fixture(autouse=True)
-def acknowledged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the batches that were acknowledged, in their order."""
-    batches: list[int] = []
-    monkeypatch.setattr(host, "acknowledge", lambda _app, batch: batches.append(batch))
-    monkeypatch.setattr(host, "overtaken", lambda _app, batch: batch in OVERTAKEN)
-    monkeypatch.setattr(host, "take", lambda _app, batch: batch)
-    monkeypatch.setattr(host, "let_in", lambda _app: None)
-    return batches
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """Return what batches are drawn of, in their order."""
+    broker = Broker()
+    monkeypatch.setattr(host, "acknowledge", lambda _app, batch: broker.acknowledged.append(batch.records))
+    monkeypatch.setattr(host, "overtaken", lambda _app, batch: batch.records in OVERTAKEN)
+    monkeypatch.setattr(host, "draw", broker.draw)
+    return broker
 
 
-def run(listed: Listed, batches: Sequence[int]) -> None:
+async def until(listed: Listed, come: Callable[[], object]) -> None:
+    """Wait for what the role's thread brings about."""
+    async with asyncio.timeout(60):
+        while not come():
+            await listed.run(lambda: None)
+
+
+def run(listed: Listed, broker: Broker, *draws: Sequence[int], assigned: bool = True) -> None:
+    """Let partitions be assigned, and all be drawn that is there."""
+
     async def main() -> None:
         async def crash(_error: BaseException) -> None:
             return
 
         listed.app.crash = crash
         await listed.run(lambda: None)
-        for batch in batches:
-            listed.accept(batch)  # type: ignore[arg-type]  # a number stands for a batch
+        broker.waiting = [[_Number(number) for number in one] for one in draws]
+        if assigned:
+            await listed._on_assigned({("transactions", 0)})
+        await until(listed, lambda: not (assigned and broker.waiting) or listed.fatal is not None)
         assert await listed._rest(60)
 
     asyncio.run(main())
     listed.close()
 
 
+def each(*batches: int) -> list[list[int]]:
+    return [[number] for number in batches]
+
+
 def test_what_remains_of_a_batch_goes_on_beside_the_next_and_is_acknowledged_in_order(
-    acknowledged: list[int],
+    broker: Broker,
 ) -> None:
     listed = Listed(overlapping=True)
-    run(listed, range(4))
+    run(listed, broker, *each(0, 1, 2, 3))
     assert listed.fatal is None
-    assert acknowledged == [0, 1, 2, 3]
-    assert listed.done.index("handle 1") < listed.done.index("conclude 0")
+    assert broker.acknowledged == [0, 1, 2, 3]
+    assert listed.done.index("handle 1") < listed.done.index("conclude 0") < listed.done.index("launch 1")
     assert [one for one in listed.done if one.startswith("observe")] == [f"observe {n}" for n in range(4)]
 
 
-def test_without_overlapping_a_batch_begins_when_the_one_before_has_been_observed(
-    acknowledged: list[int],
-) -> None:
+def test_without_overlapping_a_batch_begins_when_the_one_before_has_been_observed(broker: Broker) -> None:
     listed = Listed(overlapping=False)
-    run(listed, range(3))
-    assert acknowledged == [0, 1, 2]
-    assert listed.done == [f"{step} {n}" for n in range(3) for step in ("handle", "conclude", "observe")]
+    run(listed, broker, *each(0, 1, 2))
+    assert broker.acknowledged == [0, 1, 2]
+    steps = ("handle", "launch", "conclude", "observe")
+    assert listed.done == [f"{step} {n}" for n in range(3) for step in steps]
+
+
+def test_what_is_drawn_of_several_partitions_is_worked_on_one_after_the_other(broker: Broker) -> None:
+    listed = Listed(overlapping=False)
+    run(listed, broker, [0, 1], [], [100, 2])
+    assert broker.acknowledged == [0, 1, 2]
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_what_could_not_be_concluded_is_not_acknowledged_and_nothing_behind_it(
-    acknowledged: list[int], overlapping: bool
+    broker: Broker, overlapping: bool
 ) -> None:
     listed = Listed(overlapping=overlapping, fails_at=1)
-    run(listed, range(5))
-    assert acknowledged == [0]
+    run(listed, broker, *each(0, 1, 2, 3, 4))
+    assert broker.acknowledged == [0]
     assert isinstance(listed.fatal, MemoryError)
     assert "handle 3" not in listed.done
 
 
-def test_what_a_rebalance_has_overtaken_and_what_comes_while_nothing_is_assigned_is_left_alone(
-    acknowledged: list[int],
-) -> None:
+def test_what_a_rebalance_has_overtaken_is_left_alone(broker: Broker) -> None:
     listed = Listed(overlapping=True)
-    run(listed, [100, 0, 101, 1])
-    assert acknowledged == [0, 1]
+    run(listed, broker, *each(100, 0, 101, 1))
+    assert broker.acknowledged == [0, 1]
 
+
+def test_while_nothing_is_assigned_nothing_is_drawn(broker: Broker) -> None:
     listed = Listed(overlapping=True)
-    listed._assigned.clear()
-    run(listed, [2])
-    assert (listed.done, acknowledged) == ([], [0, 1])
+    run(listed, broker, [2], assigned=False)
+    assert (listed.done, broker.acknowledged, broker.drawn) == ([], [], 0)
 
 
-def test_after_a_batch_that_failed_none_begins_though_it_was_handed_over_before(
-    acknowledged: list[int],
-) -> None:
+def test_after_a_batch_that_failed_none_begins_though_it_was_drawn_with_it(broker: Broker) -> None:
     """The next one's watermark would pass over it, and nothing would ever bring it back."""
     listed = Listed(overlapping=True, breaks_at=2)
-    run(listed, [0, 1, 2, 3, 4])
+    run(listed, broker, [0], [1, 2, 3], [4])
     assert isinstance(listed.fatal, MemoryError)
-    assert acknowledged == [0, 1]
+    assert broker.acknowledged == [0, 1]
     assert "handle 3" not in listed.done
 
 
-def test_a_host_that_rests_begins_with_nothing(acknowledged: list[int]) -> None:
+def test_a_batch_that_is_fenced_off_leaves_those_of_other_partitions_to_be_done(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejoins: list[object] = []
+    monkeypatch.setattr(host, "rejoin", rejoins.append)
+    listed = Listed(overlapping=True, fenced_at=2)
+    run(listed, broker, [0, 1, 2, 3])
+    assert broker.acknowledged == [0, 1, 3]
+    assert len(rejoins) == 1
+
+
+def test_once_records_may_not_be_read_the_process_ends(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_app: object, _seconds: float) -> list[Any]:
+        broker.waiting.clear()
+        raise AccessError("no right to read")
+
+    monkeypatch.setattr(host, "draw", refuse)
+    listed = Listed(overlapping=True)
+    run(listed, broker, [0])
+    assert isinstance(listed.fatal, AccessError)
+
+
+def test_partitions_that_are_taken_away_and_come_back_are_drawn_by_one(broker: Broker) -> None:
     async def main() -> None:
         listed = Listed(overlapping=True)
-        listed._resting = True
+        await listed.run(lambda: None)
+        for _ in range(3):
+            await listed._on_assigned({("transactions", 0)})
+            await listed._on_assigned({("transactions", 0)})
+            await listed._on_revoked(None, set())
+            assert await listed.run(lambda: listed._drawing) is False
+            drawn = broker.drawn
+            await asyncio.sleep(2 * host.DRAW_SECONDS)
+            assert broker.drawn == drawn
+        broker.waiting = [[_Number(7)]]
+        await listed._on_assigned({("transactions", 0)})
+        await until(listed, lambda: not broker.waiting)
         assert await listed._rest(60)
-        listed.accept(0)  # type: ignore[arg-type]
-        assert await listed._rest(60)
-        assert listed.done == []
         listed.close()
 
     asyncio.run(main())
-    assert acknowledged == []
+    assert broker.acknowledged == [7]
 
 
-def test_where_records_gather_more_is_let_in_once_for_all_batches_of_meanwhile(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_host_that_rests_begins_with_nothing(broker: Broker) -> None:
+    listed = Listed(overlapping=True)
+    listed._resting = True
+    broker.waiting = [[_Number(0)]]
+
+    async def main() -> None:
+        await listed.run(lambda: None)
+        await listed._on_assigned({("transactions", 0)})
+        assert await listed._rest(60)
+
+    asyncio.run(main())
+    listed.close()
+    assert (listed.done, broker.drawn) == ([], 0)
+
+
+def test_where_records_gather_the_next_are_drawn_after_a_while_unless_a_batch_was_full(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    let_in: list[int] = []
-    monkeypatch.setattr(host, "let_in", lambda _app: let_in.append(len(gathering.done) // 3))
     gathering = Listed(overlapping=False)
     gathering.gather_seconds = 5.0
+    full = gathering.settings.batch_records
+
+    class Full(int):
+        def __len__(self) -> int:
+            return full
 
     async def main() -> None:
         due: list[Any] = []
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(loop, "call_later", lambda seconds, call: due.append((seconds, call)))
 
-        async def work_on(*batches: int) -> None:
-            for batch in batches:
-                gathering.accept(batch)  # type: ignore[arg-type]  # a number stands for a batch
-            await gathering.run(lambda: None)
+        def going_on() -> list[Any]:
+            return [one for one in due if one[1] == gathering._go_on_drawing]
 
-        await work_on()
-        await work_on(0, 1, 2)
-        assert let_in == []
-        for seconds, call in [one for one in due if one[1] == gathering._gathered]:
-            assert seconds == 5.0
+        await gathering.run(lambda: None)
+        broker.waiting = [[Full(0)], [], [_Number(1)], [_Number(2)]]
+        await gathering._on_assigned({("transactions", 0)})
+        for expected in ([0, 1], [0, 1, 2]):
+            await until(gathering, going_on)
+            assert [n for n in range(9) if f"handle {n}" in gathering.done] == expected
+            (after, call), *others = going_on()
+            assert (after, others) == (5.0, [])
+            due.clear()
             call()
-        assert let_in == [3]
-        # And for what comes then, again.
-        due.clear()
-        await work_on(3)
-        assert [call for _, call in due].count(gathering._gathered) == 1
         assert await gathering._rest(60)
 
     asyncio.run(main())
