@@ -9,7 +9,7 @@ anybody looks at it, and on a plain scale (1 - AUC, an event at a time) the two 
 """
 
 from dataclasses import dataclass
-from math import log1p
+from math import log1p, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -40,13 +40,16 @@ class DetectorPolicy:
     """Frauds to have been seen before anything is believed."""
     confirm_events: int = 12
     """Of those, how many after the cut tell the new mean."""
+    doubt_events: int = 72
+    """After so many the cut was for the better, or does not matter; a gradual change is small at first."""
     alerts_a_fraud: int = 10
-    """So many alerts are as good as one fraud: of alerts, the two numbers above are needed so many times.
+    """So many alerts are as good as one fraud: of alerts, the three numbers above are needed so many times.
 
     Under an alert budget a young model's alerts are forced, and what share of a few is false means little.
     """
     min_rise: float = 0.1
-    """Smaller rises of the mean are let be: a cut can be significant and not matter."""
+    """Smaller rises of the mean are let be: a cut can be significant and not matter. It must be exceeded by
+    the mean's standard error."""
     legitimate: int = 1000
     """How many scores of the latest legitimate transactions each fraud is compared with; no fraud before."""
 
@@ -62,8 +65,8 @@ class PerformanceDetector:
     Notes
     -----
     ADWIN reports every change of the mean, improvements too. A cut counts once the events after it show a
-    mean that is higher than the lowest seen before. Others that were tried in its place, by
-    :meth:`make_detector`, are in docs/drift.md.
+    mean that is higher than the lowest seen before it, by more than chance makes of so few. Others that were
+    tried in its place, by :meth:`make_detector`, are in docs/drift.md.
     """
 
     def __init__(self, policy: DetectorPolicy) -> None:
@@ -72,15 +75,8 @@ class PerformanceDetector:
         self._legitimate = np.zeros(policy.legitimate)
         self._legitimate_seen = 0
         self._streams: dict[Signal, _Watched] = {
-            "missed_frauds": _Watched(
-                self.make_detector(), policy.min_rise, policy.min_events, policy.confirm_events
-            ),
-            "false_alerts": _Watched(
-                self.make_detector(),
-                policy.min_rise,
-                policy.min_events * policy.alerts_a_fraud,
-                policy.confirm_events * policy.alerts_a_fraud,
-            ),
+            "missed_frauds": _Watched(self.make_detector(), policy, 1),
+            "false_alerts": _Watched(self.make_detector(), policy, policy.alerts_a_fraud),
         }
 
     def make_detector(self) -> DriftDetector:
@@ -118,20 +114,33 @@ class PerformanceDetector:
 
 
 class _Watched:
-    """One stream under a detector, and what its mean was and became."""
+    """One stream under a detector, and what its mean was and became.
 
-    def __init__(
-        self, detector: DriftDetector, min_rise: float, min_events: int, confirm_events: int
-    ) -> None:
-        self._min_rise, self._min_events, self._confirm_events = min_rise, min_events, confirm_events
+    Parameters
+    ----------
+    detector
+        Finds the cuts.
+    policy
+        Sensitivity.
+    events
+        So many of the stream's events are as good as one of the policy's.
+    """
+
+    def __init__(self, detector: DriftDetector, policy: DetectorPolicy, events: int) -> None:
         self._detector = detector
+        self._min_rise = policy.min_rise
+        self._min_events = policy.min_events * events
+        self._confirm_events = policy.confirm_events * events
+        self._doubt_events = policy.doubt_events * events
         self._events = 0
-        self._total, self._since = 0.0, 0
+        self._total, self._squares, self._since = 0.0, 0.0, 0
         """Of the values since the last cut, and how many they are."""
         self.mean: float | None = None
         """Of the values since the last cut; of those before until there are enough."""
         self._best = 1.0
+        """Lowest mean; while a cut is in doubt, before it."""
         self._cut_at: int | None = None
+        """Of the cut that is in doubt."""
 
     def update(self, value: float, now: int) -> tuple[float, float, int] | None:
         """Return the mean before and after a rise, and the time of the cut, once the rise is sure."""
@@ -139,15 +148,21 @@ class _Watched:
         self._detector.update(value)
         if self._detector.drift_detected:
             # River's detectors begin anew after each cut.
-            self._cut_at, self._total, self._since = now, 0.0, 0
+            self._cut_at, self._total, self._squares, self._since = now, 0.0, 0.0, 0
             return None
         self._total += value
+        self._squares += value * value
         self._since += 1
-        if self._since >= self._confirm_events:
-            mean = self.mean = self._total / self._since
-            if self._cut_at is not None:
+        if self._since < self._confirm_events:
+            return None
+        mean = self.mean = self._total / self._since
+        if self._cut_at is not None:
+            error = sqrt(max(self._squares / self._since - mean * mean, 0.0) / self._since)
+            if self._events >= self._min_events and mean - self._best >= self._min_rise + error:
                 cut_at, self._cut_at = self._cut_at, None
-                if self._events >= self._min_events and mean - self._best >= self._min_rise:
-                    return self._best, mean, cut_at
-            self._best = min(self._best, mean)
+                return self._best, mean, cut_at
+            if self._since < self._doubt_events:
+                return None
+            self._cut_at = None
+        self._best = min(self._best, mean)
         return None

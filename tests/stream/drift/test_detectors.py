@@ -1,6 +1,37 @@
 import numpy as np
+from river.base import DriftDetector
 
 from stream.drift.detectors import DetectorPolicy, Drift, PerformanceDetector
+
+
+class CutsAt(DriftDetector):
+    """Cuts after so many values, and at nothing else."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__()
+        self._place = place
+        self._seen = 0
+
+    def update(self, x: float) -> None:
+        del x
+        self._seen += 1
+        self._drift_detected = self._seen == self._place
+
+
+class Cut(PerformanceDetector):
+    """Whose streams are cut after 100 values."""
+
+    def make_detector(self) -> DriftDetector:
+        return CutsAt(100)
+
+
+def alarm_of(outranked: list[float]) -> int | None:
+    """Feed frauds outranked so far; return after how many since the cut the alarm came."""
+    watched = Cut(DetectorPolicy())._streams["missed_frauds"]
+    for n, value in enumerate([*[0.1, 0.3] * 50, *outranked]):
+        if watched.update(value, n) is not None:
+            return n - 99
+    return None
 
 
 def drifts(fraud_scores: list[float], *, seed: int = 1) -> list[tuple[int, Drift]]:
@@ -59,3 +90,20 @@ def test_more_false_alerts_are_a_drift() -> None:
         if drift is not None:
             signals.add(drift.signal)
     assert signals == {"false_alerts"}
+
+
+def test_a_rise_is_believed_as_soon_as_it_is_more_than_chance() -> None:
+    assert alarm_of([0.9] * 72) == 12
+    # Small at first, as of a gradual change that was noticed early.
+    late = alarm_of([0.1, 0.3] * 10 + [0.6] * 52)
+    assert late is not None
+    assert 20 < late < 72
+
+
+def test_a_rise_by_chance_is_not_believed() -> None:
+    """The mean of the first few is high, but so is its error: zeros and ones."""
+    assert alarm_of([0.0, 0.0, 1.0] * 4 + [0.0, 0.4] * 200) is None
+
+
+def test_what_rises_long_after_a_cut_waits_for_another_one() -> None:
+    assert alarm_of([0.1, 0.3] * 36 + [0.9] * 300) is None
