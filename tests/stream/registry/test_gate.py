@@ -1,4 +1,5 @@
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -112,3 +113,18 @@ def test_the_bound_is_that_of_a_plain_bootstrap() -> None:
     verdict = judge(evidence, GatePolicy(resamples=1500), seed=1)
     # Either quantile has a standard error of 0.06 of the gains' deviation.
     assert verdict.lower == pytest.approx(np.quantile(gains, 0.05), abs=0.25 * np.std(gains))
+
+
+@pytest.mark.parametrize("even_looks", [0, 8])
+def test_looks_that_share_the_chance_find_what_is_not_there_no_more_often_than_allowed(
+    even_looks: int,
+) -> None:
+    """Of a challenger as good as the champion, the gain in its standard errors is a Brownian motion's."""
+    policy, looks = GatePolicy(even_looks=even_looks), Looks()
+    evidence = policy.growth ** np.arange(30)
+    steps = np.sqrt(np.diff(np.concatenate([[0.0], evidence])))
+    walks = np.random.default_rng(1).normal(size=(50_000, len(evidence))) * steps
+    standard_errors = walks.cumsum(axis=1) / np.sqrt(evidence)
+    bounds = [NormalDist().inv_cdf(1.0 - looks.spend(policy)) for _ in evidence]
+    passed = (standard_errors > bounds).any(axis=1).mean()
+    assert 0.02 < passed < policy.alpha
