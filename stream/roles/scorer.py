@@ -27,10 +27,11 @@ from stream.pipeline.pending import Pending, PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
-from stream.ports import InputLog, Loaded, Outgoing, PromptEmitter, RiskKey, ScorerStore, Tenure
-from stream.records import Alert, DeadLetter, ModelEvent, Record, Score, Transaction, encode
+from stream.ports import InputLog, Loaded, PromptEmitter, RiskKey, ScorerStore, Tenure
+from stream.records import DeadLetter, ModelEvent, Record, Transaction
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
+from stream.roles.emission import Due, Emission
 from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import Place, Resumption, resume
@@ -293,7 +294,7 @@ class ScorerRole:
             self._commit(owned, batch[-1].offset, state, scored)
         watch.lap("commit")
         answered = owned.resumption.answered
-        due = _Due(scored.answers, decoded.dead_letters, [])
+        due = Due(scored.answers, decoded.dead_letters, [])
         new = scored.scored
         if batch[0].offset < answered:
             due = due.beyond(answered, decoded)
@@ -318,12 +319,15 @@ class ScorerRole:
             due.events,
             watch.laps,
         )
-        return Committed(report, _Emission(self._topics, due))
+        return Committed(report, Emission(self._topics, due))
 
     def launch(self, committed: "Committed") -> None:
         """Send what a batch led to, which :meth:`emit` then waits for; the batch before must be emitted."""
         watch = _Stopwatch()
-        self._send(committed.emission)
+        emission = committed.emission
+        if emission.due.any():
+            self._emitter.send(emission)
+            emission.sent = True
         watch.lap("send")
         committed.report.stages.update(watch.laps)
 
@@ -344,15 +348,10 @@ class ScorerRole:
         watch.lap("emit")
         return report._replace(stages=report.stages | watch.laps, emitted_at=self._clock())
 
-    def _send(self, emission: "_Emission") -> None:
-        if emission.due.any():
-            self._emitter.send(emission)
-            emission.sent = True
-
-    def _deliver(self, emission: "_Emission") -> None:
+    def _deliver(self, emission: Emission) -> None:
         """Wait until all has arrived; what was sent and has not is sent again the next time."""
         if not emission.sent:
-            self._send(emission)
+            self._emitter.send(emission)
         emission.sent = False
         self._emitter.settle()
 
@@ -440,27 +439,6 @@ class ScorerRole:
             raise
 
 
-class _Due(NamedTuple):
-    """What of a batch is to be emitted."""
-
-    answers: list[Score | Alert]
-    letters: list[DeadLetter]
-    events: list[ModelEvent]
-
-    def any(self) -> bool:
-        """Tell whether there is something to emit."""
-        return bool(self.answers or self.letters or self.events)
-
-    def beyond(self, answered: int, decoded: Decoded[Transaction]) -> "_Due":
-        """Leave out what was answered before its effects were lost: what lies before an offset."""
-        answers = zip(self.answers, decoded.places, strict=True)
-        return _Due(
-            [answer for answer, place in answers if place.offset >= answered],
-            [letter for letter in self.letters if letter.offset >= answered],
-            self.events,
-        )
-
-
 def _ids_before(answered: int, decoded: Decoded[Transaction]) -> frozenset[str]:
     return frozenset(
         one.transaction_id
@@ -469,33 +447,11 @@ def _ids_before(answered: int, decoded: Decoded[Transaction]) -> frozenset[str]:
     )
 
 
-class _Emission:
-    """What goes out of a batch: encoded on the way, and again each time that it has to be sent."""
-
-    def __init__(self, topics: TopicNames, due: _Due) -> None:
-        self._topics = topics
-        self.due = due
-        self.sent = False
-        """Whether it is on its way, for all that is known."""
-
-    def __iter__(self) -> Iterator[Outgoing]:
-        scores, alerts = self._topics.scores, self._topics.alerts
-        for answer in self.due.answers:
-            key, value = answer.customer_id.encode(), encode(answer)
-            yield Outgoing(scores, key, value)
-            if answer.decision == "alert":
-                yield Outgoing(alerts, key, value)
-        for letter in self.due.letters:
-            yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
-        for event in self.due.events:
-            yield Outgoing(self._topics.model_events, event.model_version.encode(), encode(event))
-
-
 class Committed(NamedTuple):
     """A batch whose effects are stored, and that is still to be emitted."""
 
     report: ScorerReport
-    emission: _Emission
+    emission: Emission
 
 
 class _Stopwatch:
