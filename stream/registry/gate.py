@@ -19,8 +19,10 @@ from stream.evaluation.ranking import average_precision
 
 _WORSE: Final = NormalDist().inv_cdf(0.95)
 """Standard errors by which a challenger must lose money to be kept out for that."""
+_EVEN_LOOKS: Final = 8
+"""Looks that share the chance evenly, where any do; with `GatePolicy.growth` at 1.2, and for it alone."""
 _EVEN_SHARE: Final = 0.2
-"""Of the chance, for each of the looks that share it evenly."""
+"""Of the chance, for each of these."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class GatePolicy:
     """Chance that a challenger that is no better passes, over all looks at it."""
     growth: float = 1.2
     """There is another look once there are so many times the frauds of the last one."""
-    even_looks: int = 0
-    """So many looks share the chance evenly; 0: the first one takes half of it."""
+    evenly: bool = False
+    """Whether the first looks share the chance evenly, and the first one does not take half of it."""
     resamples: int = 200
     min_gain: float = 0.0
     """The lower bound must exceed it."""
@@ -74,14 +76,14 @@ class Looks:
     def spend(self, policy: GatePolicy) -> float:
         """Take a look: return the chance that this one may let a challenger in that is no better.
 
-        The chances sum to `policy.alpha`: 1/(1·2) + 1/(2·3) + 1/(3·4) + … = 1. With `policy.even_looks` each
-        of these has a fifth of it, and those after them ever less: looks that each see a fifth more than the
-        last are far from independent, and together let in fewer than `policy.alpha`
+        The chances sum to `policy.alpha`: 1/(1·2) + 1/(2·3) + 1/(3·4) + … = 1. With `policy.evenly` each
+        of the first eight has a fifth of it, and those after them ever less: looks that each see a fifth more
+        than the last are far from independent, and together let in fewer than `policy.alpha`
         (`tests/stream/registry/test_gate.py` counts them).
         """
         self.taken += 1
-        if policy.even_looks:
-            return policy.alpha * _EVEN_SHARE * min(1.0, policy.even_looks / self.taken) ** 3
+        if policy.evenly:
+            return policy.alpha * _EVEN_SHARE * min(1.0, _EVEN_LOOKS / self.taken) ** 3
         return policy.alpha / (self.taken * (self.taken + 1))
 
 

@@ -32,7 +32,7 @@ class SwapPolicy:
 
     gate: GatePolicy = field(default_factory=GatePolicy)
     """For reviews, on the scores that were served."""
-    trial: GatePolicy = field(default_factory=lambda: GatePolicy(min_frauds=20, even_looks=8))
+    trial: GatePolicy = field(default_factory=lambda: GatePolicy(min_frauds=20, evenly=True))
     """In a case, on the scores of a trial; and for a predecessor to come back."""
     detector: DetectorPolicy = field(default_factory=DetectorPolicy)
     review_labels: int = 2_000

@@ -41,8 +41,9 @@ def test_an_equal_challenger_passes_about_as_often_as_the_confidence_allows() ->
     assert sum(passed) < 9
 
 
-def test_looking_again_and_again_lets_no_more_in_than_the_level_allows() -> None:
-    policy, let_in = GatePolicy(resamples=100), 0
+@pytest.mark.parametrize("evenly", [False, True])
+def test_looking_again_and_again_lets_no_more_in_than_the_level_allows(evenly: bool) -> None:
+    policy, let_in = GatePolicy(resamples=100, evenly=evenly), 0
     for seed in range(30):
         evidence, looks, passed = pairs(0.0, labels=12_000, seed=seed), Looks(), False
         for end in range(500, 12_001, 500):
@@ -115,12 +116,12 @@ def test_the_bound_is_that_of_a_plain_bootstrap() -> None:
     assert verdict.lower == pytest.approx(np.quantile(gains, 0.05), abs=0.25 * np.std(gains))
 
 
-@pytest.mark.parametrize("even_looks", [0, 8])
+@pytest.mark.parametrize("evenly", [False, True])
 def test_looks_that_share_the_chance_find_what_is_not_there_no_more_often_than_allowed(
-    even_looks: int,
+    evenly: bool,
 ) -> None:
     """Of a challenger as good as the champion, the gain in its standard errors is a Brownian motion's."""
-    policy, looks = GatePolicy(even_looks=even_looks), Looks()
+    policy, looks = GatePolicy(evenly=evenly), Looks()
     evidence = policy.growth ** np.arange(30)
     steps = np.sqrt(np.diff(np.concatenate([[0.0], evidence])))
     walks = np.random.default_rng(1).normal(size=(50_000, len(evidence))) * steps
