@@ -132,7 +132,7 @@ def on_assignment(app: faust.App, handler: AssignmentHandler) -> None:
 
 
 def overtaken(app: faust.App, batch: RecordBatch) -> bool:
-    """Tell whether a rebalance has begun since the batch was fetched.
+    """Tell whether a rebalance has begun since the batch was drawn.
 
     It is then not to be begun with: its partition may be another worker's, and where it is still ours the
     batch comes again. May be called in any thread.

@@ -117,7 +117,6 @@ class Host(ABC):
         self._held: list[int] = []
         self._resting = False
         """Whether no batch may begin any more."""
-        self._closed = False
         self._gave_up = False
         self._began: float | None = None
         self._concluding: float | None = None
@@ -208,7 +207,7 @@ class Host(ABC):
         return sum(len(batch.records) for batch in batches)
 
     def _go_on_drawing(self) -> None:
-        if not self._closed:
+        if not self._resting:
             self._thread.submit(self._draw)
 
     def _may_draw(self) -> bool:
@@ -347,7 +346,7 @@ class Host(ABC):
 
     def close(self) -> None:
         """Let go of connections and the threads."""
-        self._resting = self._closed = True
+        self._resting = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._second.shutdown(wait=False, cancel_futures=True)
         self.emitter.close()

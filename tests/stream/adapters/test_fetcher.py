@@ -156,7 +156,7 @@ def test_after_closing_nothing_is_drawn(broker: EmbeddedBroker, fetcher: Fetcher
     fetcher.close()
 
 
-def test_librdkafkas_statistics_still_tell_where_partitions_end(fetcher: Fetcher) -> None:
+def test_where_a_partition_ends_is_not_known_of_those_that_librdkafka_does_not_know(fetcher: Fetcher) -> None:
     partitions = {"0": {"hi_offset": 7, "lo_offset": 0}, "1": {"hi_offset": -1001}, "-1": {"hi_offset": 3}}
     fetcher._note(json.dumps({"name": "x", "topics": {"transactions": {"partitions": partitions}}}))
     assert fetcher.highwater(PLACE) == 7
