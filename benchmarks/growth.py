@@ -43,8 +43,8 @@ LENGTH_BAR: Final = 0.95
 CUSTOMER_BAR: Final = 400.0
 PENDING_BAR: Final = 250.0
 _PIPELINED: Final = 5_000
-_MOVING_SECONDS: Final = 30.0
-"""Redis moves its keys to larger tables a millisecond in every hundred."""
+_MOVING_SECONDS: Final = 90.0
+"""Redis moves its keys to larger tables a millisecond in every hundred: a million in about a minute."""
 _TENTHS: Final = 10
 _WARM_UP: Final = 0.1
 """Share of the first tenth that is left out."""
