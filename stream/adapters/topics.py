@@ -3,6 +3,7 @@
 ``docs/topics.md`` says what lies on each and why it has that shape.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from stream.settings import Settings
 
 DEAD_LETTER_BYTES: Final = 4 * 1024 * 1024
 """Largest record of the dead letters: a dead letter holds a whole record, in base64, so a third longer."""
+_PAUSE_SECONDS: Final = 0.1
 _ENVELOPE_BYTES: Final = 4096
 """Room for what a dead letter says beside the record's key and value."""
 
@@ -155,6 +157,10 @@ def create_topics(settings: Settings, *, timeout_seconds: float = 10.0) -> list[
                 raise admin.access.failure(f"the topic {name!r} was not created", reason, "") from error
             raise TopicError(f"the broker refused to create the topic {name!r}: {reason.str()}") from error
         created.append(name)
+    # Its controller has made them. The broker that answers hears of that a moment later.
+    deadline = time.monotonic() + timeout_seconds
+    while not admin.partition_counts().keys() >= set(created) and time.monotonic() < deadline:
+        time.sleep(_PAUSE_SECONDS)
     return created
 
 
