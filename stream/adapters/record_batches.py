@@ -106,6 +106,14 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # F
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave it to our own watchdog to see whether records flow: Faust looks whether aiokafka fetches."""
 
+    def _stopped_set(self) -> None:
+        """Tell the thread to stop; where it has crashed, it has ended by itself and closed its loop."""
+        try:
+            super()._stopped_set()
+        except RuntimeError:
+            if not self.thread_loop.is_closed():
+                raise
+
     def refusal(self) -> Exception | None:
         """Return why the broker does not let us be in the group any more, where it does not.
 
@@ -135,8 +143,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """Held while batches are made of what was drawn, and while positions are set anew."""
         self._seeks = 0
         """How often positions were set anew."""
-        self._reads = -1
-        """Of these the one that the fetcher reads from; -1: from none."""
+        self._reads: tuple[int, int] | None = None
+        """Generation and seek that the fetcher reads by: where nothing is assigned, nothing is sought."""
         conf = self.app.conf
         self._fetcher = Fetcher(self.transport.access, conf.id, conf.broker_max_poll_records)
 
@@ -152,10 +160,10 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             The broker does not let us read.
         """
         with self._drawing:
-            generation_id, seeks = self.app.consumer_generation_id, self._seeks
+            reads = generation_id, seeks = self.app.consumer_generation_id, self._seeks
             flowing = self.flow_active and seeks > 0
-            if flowing and self._reads != seeks:
-                self._reads = seeks
+            if flowing and self._reads != reads:
+                self._reads = reads
                 self._fetcher.read_from(
                     {tp: self._delivered.get(tp, self._next_offset.get(tp)) for tp in self.assignment()}
                 )
@@ -164,9 +172,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             return []
         drawn = self._fetcher.draw(seconds)
         with self._drawing:
-            now = self.app.consumer_generation_id, self._seeks
-            if not self.flow_active or now != (generation_id, seeks):
-                self._reads = -1
+            if not self.flow_active or (self.app.consumer_generation_id, self._seeks) != reads:
+                self._reads = None
                 return []
             self._ends |= drawn.ends
             return [self._batch(tp, records, generation_id) for tp, records in drawn.records.items()]

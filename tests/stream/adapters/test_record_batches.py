@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher as AiokafkaFetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -171,6 +171,34 @@ def test_after_a_rebalance_what_was_never_committed_is_read_from_its_beginning()
         await rig.rebalance()
         rig.draw(range(3, 10))
         assert rig.listed.reads == [{PLACE: None}, {PLACE: None}]
+
+    run(test)
+
+
+def test_whoever_is_left_without_a_partition_reads_none() -> None:
+    """Faust sets no positions then: read on, the partition would be taken from its owner again and again."""
+
+    async def test(rig: Rig) -> None:
+        rig.draw(range(10))
+        rig.app.consumer_generation_id = 2
+        rig.consumer.assignment = set
+        draw(rig.app, 0.01)
+        assert rig.listed.reads == [{PLACE: None}, {}]
+
+    run(test)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_crashed_can_be_stopped() -> None:
+    """Where we end over something else, it crashes with us, and may be gone before it is told to stop."""
+
+    async def test(rig: Rig) -> None:
+        thread = rig.consumer._new_consumer_thread()
+        with pytest.raises(KafkaConnectionError):
+            await thread.start()
+        await asyncio.to_thread(thread._thread.join)
+        assert thread.thread_loop.is_closed()
+        await thread.stop()
 
     run(test)
 
@@ -460,6 +488,7 @@ def test_an_app_has_the_settings_that_record_batches_need() -> None:
         (Consumer, "_wait_next_records", ["self", "timeout"]),
         (Consumer, "on_stop", ["self"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.AIOKafkaConsumerThread, "_stopped_set", ["self"]),
         (driver.AIOKafkaConsumerThread, "verify_event_path", ["self", "now", "tp"]),
         (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
         (
