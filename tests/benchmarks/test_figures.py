@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.bars import Bar
 from benchmarks.growth import spread
-from benchmarks.latency import figures_of
+from benchmarks.latency import figures_of, together
 from benchmarks.swaps import Seen
 from benchmarks.tables import put
 from benchmarks.trained import simulator
@@ -25,6 +25,20 @@ def test_a_latency_counts_from_when_the_transaction_was_due() -> None:
     assert result["max_ms"] == pytest.approx(1_010)
     [second] = result["seconds"]
     assert second["max_ms"] == result["max_ms"]
+
+
+def test_rounds_are_held_by_their_medians_and_by_the_worst_that_happened() -> None:
+    rounds = []
+    for late, unanswered, versions in ((0.01, 0, "ab"), (0.03, 1, "abc"), (0.5, 0, "ab")):
+        seen = [Seen(number, 0, number / 10 + late, one, 1) for number, one in enumerate(versions)]
+        sent = {"began": 0.0, "sent": len(seen) + unanswered, "latest_ms": 1000 * late}
+        rounds.append(figures_of(seen, sent, rate=10, warm_up=0.0) | {"swaps_apart": unanswered})
+    result = together(rounds)
+    assert result["p50_ms"] == pytest.approx(30)
+    assert (result["answered"], result["unanswered"]) == (7, 1)
+    assert (result["swaps"], result["swaps_apart"], len(result["swap_excess_ms"])) == (1, 1, 4)
+    assert result["generator_latest_ms"] == 500
+    assert result["rounds"] == rounds
 
 
 def test_swaps_are_counted_from_the_champions_that_answered_in_each_partition() -> None:
