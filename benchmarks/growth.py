@@ -16,8 +16,8 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise, takewhile
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -25,7 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.bars import Bar, hold
-from benchmarks.meter import drain, reach
+from benchmarks.meter import Usage, between, drain, read
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Growth, Keyed, Site, resident_bytes, topics_of
 from benchmarks.trained import START, Trained, keyed, simulator, train
@@ -65,8 +65,9 @@ def main() -> int:
     parser.add_argument(
         "--pending-days",
         type=float,
-        default=0.002,
-        help="how long the long stream's wait for labels: what they take at a time must fit into memory",
+        default=0.0002,
+        help="how long the long stream's wait for labels: the first of them are to be over within its first"
+        " tenth, so that Redis clears away as many as it takes in from then on",
     )
     parser.add_argument("--labels", type=int, default=20_000, help="that the models have learnt from")
     parser.add_argument("--seed", type=int, default=7)
@@ -193,25 +194,26 @@ def _by_length(site: Site, trained: Trained, args: argparse.Namespace) -> dict[s
     site.publish(topics.transactions, map(keyed, stream))
     print(f"\nthe long stream is published: {args.length:,d} transactions", flush=True)
     tenth = args.length // _TENTHS
-    marks = [round(tenth * _WARM_UP), *(tenth * n for n in range(1, _TENTHS + 1))]
-    reached: list[tuple[float, int]] = []
+    usages: list[Usage] = []
     with Growth(settings.broker, topics.scores) as grown, site.worker(settings, "score") as worker:
-        for mark in marks:
-            reached.append(reach(grown, mark, {"scorer": worker, **site.processes()}))
-            if len(reached) > 1:
-                print(f"{mark:12,d} {_rates(reached)[-1]:10,.0f} a second", flush=True)
+        processes = {"scorer": worker, **site.processes()}
+        before = read(grown, round(tenth * _WARM_UP), processes)
+        for mark in (tenth * n for n in range(1, _TENTHS + 1)):
+            now = read(grown, mark, processes)
+            usages.append(between(before, now, processes))
+            before = now
+            spent = ", ".join(f"{name} {each:.1f}" for name, each in usages[-1].cpu.items())
+            print(f"{mark:12,d} {usages[-1].rate:10,.0f} a second; µs of CPU: {spent}", flush=True)
         resident = resident_bytes(worker.pid)
-    rates = _rates(reached)
+    rates = [usage.rate for usage in usages]
     return {
         "rates_by_tenth": rates,
+        "cpu_microseconds_by_tenth": [usage.cpu for usage in usages],
+        "stage_microseconds_by_tenth": [usage.stages for usage in usages],
         "last_tenth_by_first": rates[-1] / rates[0],
         "resident_bytes": resident,
         "used_memory": site.used_memory(),
     }
-
-
-def _rates(reached: Sequence[tuple[float, int]]) -> list[float]:
-    return [(after - before) / (end - begin) for (begin, before), (end, after) in pairwise(reached)]
 
 
 if __name__ == "__main__":

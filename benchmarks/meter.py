@@ -70,14 +70,48 @@ def drain(
         As :func:`reach` does; or so few are done in so short a time that nothing can be said.
     """
     processes = {**measured, **beside}
-    first = _read(reach(done, max(1, round(count * WARM_UP)), processes), processes, role)
+    first = read(done, max(1, round(count * WARM_UP)), processes, role)
     # Before the end, which would be noticed some time after it.
-    last = _read(reach(done, round(count * (1 - WARM_UP)), processes), processes, role)
+    last = read(done, round(count * (1 - WARM_UP)), processes, role)
     reach(done, count, processes)
+    return between(first, last, processes)
+
+
+def read(
+    done: Callable[[], int], count: int, processes: Mapping[str, Process], role: str = "score"
+) -> Reading:
+    """Read the meter once so many are done.
+
+    Raises
+    ------
+    RuntimeError
+        As :func:`reach` does.
+    """
+    moment, reached = reach(done, count, processes)
+    used = {name: cpu_seconds(process.pid) for name, process in processes.items()}
+    for process in processes.values():
+        if isinstance(process, Worker):
+            for kind, seconds in thread_seconds(process.pid).items():
+                used[kind] = used.get(kind, 0.0) + seconds
+            for stage in _STAGES:
+                seconds = process.metric("fraud_batch_seconds_sum", role=role, stage=stage)
+                if seconds:
+                    used[stage] = used.get(stage, 0.0) + seconds
+    return Reading(moment, reached, used)
+
+
+def between(first: Reading, last: Reading, processes: Collection[str]) -> Usage:
+    """Return what one record took between two readings.
+
+    Raises
+    ------
+    RuntimeError
+        Nothing was done between them.
+    """
     if last.done == first.done:
-        raise RuntimeError(f"{count} records are done before anything can be measured: take more")
+        raise RuntimeError(f"{last.done} records are done before anything can be measured: take more")
     each = 1e6 / (last.done - first.done)
-    used = {name: (last.used[name] - first.used[name]) * each for name in last.used}
+    used = {name: (last.used[name] - first.used.get(name, 0.0)) * each for name in last.used}
     return Usage(
         (last.done - first.done) / (last.seconds - first.seconds),
         {name: used[name] for name in processes},
@@ -145,16 +179,3 @@ def reach(done: Callable[[], int], count: int, processes: Mapping[str, Process])
             raise RuntimeError(f"{now_done} of {count} are done, and no more in {now - since:.0f} s:\n{logs}")
         # To ask costs the broker, too: seldom of what takes long.
         time.sleep(min(max(_STEP * (now - began), _SHORTEST_SECONDS), _LONGEST_SECONDS))
-
-
-def _read(begin: tuple[float, int], processes: Mapping[str, Process], role: str) -> Reading:
-    used = {name: cpu_seconds(process.pid) for name, process in processes.items()}
-    for process in processes.values():
-        if isinstance(process, Worker):
-            for kind, seconds in thread_seconds(process.pid).items():
-                used[kind] = used.get(kind, 0.0) + seconds
-            for stage in _STAGES:
-                seconds = process.metric("fraud_batch_seconds_sum", role=role, stage=stage)
-                if seconds:
-                    used[stage] = used.get(stage, 0.0) + seconds
-    return Reading(*begin, used)
