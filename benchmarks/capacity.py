@@ -36,7 +36,7 @@ from tests.services.redis_server import RedisServer
 
 T = TypeVar("T")
 
-COSTS: Final = {"customer": 344, "risk": 136, "pending": 160, "verdict": 64}
+COSTS: Final = {"customer": 304, "risk": 120, "pending": 160, "verdict": 64}
 """Bytes of a key or field with its value, identifiers of 7 characters."""
 LIVES: Final = 32
 """Bytes of the entry that holds a key's time to live."""

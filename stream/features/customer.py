@@ -137,7 +137,7 @@ class CustomerState:
         return row
 
 
-_PACKING: Final = Packing("customer state", STATE, layout=2)
+_PACKING: Final = Packing("customer state", STATE, layout=3)
 
 
 def pack_customers(rows: Rows) -> list[bytes]:

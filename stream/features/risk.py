@@ -65,7 +65,7 @@ class RiskRecord:
     many they are. Frauds that their amounts explain are left out: they speak neither for nor against."""
 
 
-_PACKING: Final = Packing("risk record", RISK, layout=2)
+_PACKING: Final = Packing("risk record", RISK, layout=3)
 _STRUCT: Final = Struct(f"<qqIII{DAYS}H{DAYS}HHxx")
 assert _STRUCT.size == RISK.itemsize
 

@@ -213,4 +213,4 @@ def test_a_record_that_contradicts_itself_is_refused(name: str, value: int) -> N
     rows = unpack_risk_rows(pack_risks([RiskRecord(), RiskRecord()]))
     rows[name][1] = value
     with pytest.raises(SnapshotError, match="contradicts itself"):
-        unpack_risk_rows(Packing("risk record", RISK, layout=2).pack(rows))
+        unpack_risk_rows(Packing("risk record", RISK, layout=3).pack(rows))
