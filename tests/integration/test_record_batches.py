@@ -132,6 +132,24 @@ def test_after_an_orderly_stop_nothing_is_missing_and_nothing_comes_again(log: L
 
 # The embedded broker holds one member a group: a second one ends in an error now and then.
 @pytest.mark.parametrize("log", [pytest.param("kafka", marks=pytest.mark.service("kafka"))], indirect=True)
+def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
+    log.fill()
+    log.reader(delay="0.02")
+    log.await_seen(RECORDS // 10)
+    second = log.reader(delay="0.02")
+    eventually(lambda: "Worker ready" in second.tail(4000), 60, lambda: second.tail(4000))
+    log.fill()
+    eventually(lambda: log.seen(1), 60, lambda: second.tail(4000))
+    assert second.terminate() == 0, second.tail()
+    log.fill()
+
+    log.await_seen(3 * RECORDS)
+    # What was acknowledged is committed before a partition goes over, and a reader lets the batch in hand
+    # come to its end: nothing is done twice.
+    assert max(Counter(log.seen()).values()) == 1
+
+
+@pytest.mark.parametrize("log", [pytest.param("kafka", marks=pytest.mark.service("kafka"))], indirect=True)
 def test_a_reader_that_is_left_without_a_partition_reads_none(log: Log) -> None:
     log.topic = log.topic.replace("transactions", "labels")  # of one partition
     log.fill(1000)
