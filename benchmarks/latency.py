@@ -7,8 +7,8 @@ later, and swaps of the champion. A generator, a process of its own, sends at a 
 pipeline does; this process reads the scores. A latency counts from the moment at which the transaction was
 due, so that what had to wait behind a pause counts with all of its waiting. The champion is swapped by
 orders, as people give them (``benchmarks/orders.py``). All of it anew in each round; what is held are the
-medians of the rounds' latencies. Exit code 1 when a bar is missed, a transaction is not
-answered or has the scores of two versions, or a partition did not change over with each swap.
+medians of the rounds' latencies. Exit code 1 when a bar is missed, a transaction is not answered or has the
+scores of two versions, or a partition did not change over with each swap.
 """
 
 import argparse
