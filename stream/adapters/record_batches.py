@@ -143,6 +143,12 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """Held while batches are made of what was drawn, and while positions are set anew."""
         self._seeks = 0
         """How often positions were set anew."""
+        self._rebalancing = False
+        """Whether partitions are being given away, and it is not known yet who gets which."""
+        self._settled: int | None = None
+        """Generation whose positions were set. Faust's word alone, that messages flow, is not enough: the end
+        of one rebalance lets them flow though the next has begun, and until it ends the generation is the
+        same."""
         self._reads: tuple[int, int] | None = None
         """Generation and seek that the fetcher reads by: where nothing is assigned, nothing is sought."""
         conf = self.app.conf
@@ -160,8 +166,9 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             The broker does not let us read.
         """
         with self._drawing:
-            reads = generation_id, seeks = self.app.consumer_generation_id, self._seeks
-            flowing = self.flow_active and seeks > 0
+            generation_id = self.app.consumer_generation_id
+            reads = generation_id, self._seeks
+            flowing = self._flowing()
             if flowing and self._reads != reads:
                 self._reads = reads
                 self._fetcher.read_from(
@@ -172,7 +179,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
             return []
         drawn = self._fetcher.draw(seconds)
         with self._drawing:
-            if not self.flow_active or (self.app.consumer_generation_id, self._seeks) != reads:
+            if not self._flowing() or (self.app.consumer_generation_id, self._seeks) != reads:
                 self._reads = None
                 return []
             self._ends |= drawn.ends
@@ -203,7 +210,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
 
     def overtaken(self, batch: RecordBatch) -> bool:
         """Tell whether a rebalance has begun since the batch was drawn."""
-        return not self.flow_active or batch.generation_id != self.app.consumer_generation_id
+        return not self._flowing() or batch.generation_id != self.app.consumer_generation_id
 
     def consumer_lag(self) -> dict[tuple[str, int], int]:
         """Return for each assigned partition how many of its records have not been acknowledged.
@@ -245,6 +252,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         Faust calls this at the end of each rebalance, just before messages flow again: the one moment at
         which a position of our own is not overwritten.
         """
+        generation_id = self.app.consumer_generation_id
         await super().perform_seek()
         start_offset = self.transport.start_offset
         with self._drawing:
@@ -258,6 +266,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
                     self._next_offset.pop(tp, None)
                 else:
                     self._next_offset[tp] = next_offset
+            if not self._rebalancing:
+                self._settled = generation_id
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what was acknowledged, which Faust would forget, before partitions go to somebody else.
@@ -265,11 +275,20 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         Handlers of the app's signal `on_partitions_revoked` may wait for the batch in hand: what they see
         acknowledged is committed too, and does not come again.
         """
-        await self.commit()
+        self._rebalancing, self._settled = True, None
+        while self._acked:  # while a commit is on its way the batch in hand may be done
+            await self.commit()
         await super().on_partitions_revoked(revoked)
         await self.commit()
         for tp in revoked:
             self._next_offset.pop(tp, None)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Take note of who gets what; where that is nothing, Faust will set no position."""
+        self._rebalancing = False
+        if not assigned:
+            self._settled = generation_id
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def _wait_next_records(
         self,
@@ -308,6 +327,9 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """Leave the group, and let go of what fetches."""
         await super().on_stop()
         self._fetcher.close()
+
+    def _flowing(self) -> bool:
+        return bool(self.flow_active) and self._settled == self.app.consumer_generation_id
 
     def _batch(self, tp: TP, records: list[Record], generation_id: int) -> RecordBatch:
         self._next_offset.setdefault(tp, records[0].offset)

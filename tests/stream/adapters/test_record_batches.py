@@ -180,8 +180,10 @@ def test_whoever_is_left_without_a_partition_reads_none() -> None:
 
     async def test(rig: Rig) -> None:
         rig.draw(range(10))
+        await rig.consumer.on_partitions_revoked({PLACE})
         rig.app.consumer_generation_id = 2
         rig.consumer.assignment = set
+        await rig.consumer.on_partitions_assigned(set(), 2)
         draw(rig.app, 0.01)
         assert rig.listed.reads == [{PLACE: None}, {}]
 
@@ -228,6 +230,37 @@ def test_what_is_drawn_while_nothing_may_flow_is_read_again() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("assigned", [False, True])
+def test_the_end_of_one_rebalance_lets_nothing_flow_into_the_next(assigned: bool) -> None:
+    """Faust looks at the generation alone, which is the old one until the next rebalance ends, too."""
+
+    async def test(rig: Rig) -> None:
+        (batch,) = rig.draw(range(5))
+
+        async def next_rebalance() -> dict[TP, int | None]:
+            await rig.consumer.on_partitions_revoked({PLACE})
+            if assigned:
+                rig.app.consumer_generation_id = 2
+                await rig.consumer.on_partitions_assigned({PLACE}, 2)
+            return {PLACE: 3}
+
+        rig.consumer.seek_to_committed = next_rebalance
+        await rig.consumer.perform_seek()
+        rig.consumer.resume_flow()
+        assert overtaken(rig.app, batch)
+        assert rig.draw(range(3, 5)) == []
+        if not assigned:
+            rig.app.consumer_generation_id = 2
+            await rig.consumer.on_partitions_assigned({PLACE}, 2)
+        rig.consumer.seek_to_committed = rig._before
+        await rig.rebalance(committed=3)
+        (batch,) = draw(rig.app, 0.01)
+        assert rig.listed.reads == [{PLACE: None}, {PLACE: 3}]
+        assert acknowledge(rig.app, batch)
+
+    run(test)
+
+
 @pytest.mark.parametrize("overtaking", ["generation", "seek"])
 def test_what_a_rebalance_has_overtaken_while_it_was_drawn_is_read_again(overtaking: str) -> None:
     async def test(rig: Rig) -> None:
@@ -238,6 +271,7 @@ def test_what_a_rebalance_has_overtaken_while_it_was_drawn_is_read_again(overtak
         rig.listed.drawing = rebalance
         assert rig.draw(range(5)) == []
         rig.listed.drawing = lambda: None
+        await rig.rebalance()
         (batch,) = rig.draw(range(5))
         assert (batch.follows, batch.generation_id) == (None, 1 + (overtaking == "generation"))
         assert rig.listed.reads == [{PLACE: None}] * 2
@@ -332,6 +366,34 @@ def test_what_was_acknowledged_is_committed_before_partitions_are_given_away() -
 
         rig.consumer._on_partitions_revoked = finish_the_batch_in_hand
         await rig.consumer.on_partitions_revoked({PLACE})
+        assert rig.committed == [{PLACE: 10}, {PLACE: 20}]
+
+    run(test)
+
+
+@pytest.mark.parametrize("whose", ["that of every second", "that of the rebalance"])
+def test_what_is_acknowledged_while_a_commit_is_on_its_way_is_committed_too(whose: str) -> None:
+    async def test(rig: Rig) -> None:
+        first, second = rig.draw(range(10), range(10, 20))
+        assert acknowledge(rig.app, first)
+        sent, answered = asyncio.Event(), asyncio.Event()
+
+        async def commit(offsets: dict[TP, int]) -> bool:
+            rig.committed.append(offsets)
+            sent.set()
+            await answered.wait()
+            return True
+
+        rig.consumer._commit = commit
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            if whose == "that of every second":
+                tasks.create_task(rig.consumer.commit())
+                await sent.wait()
+            tasks.create_task(rig.consumer.on_partitions_revoked({PLACE}))
+            await sent.wait()
+            assert acknowledge(rig.app, second)
+            await asyncio.sleep(0)
+            answered.set()
         assert rig.committed == [{PLACE: 10}, {PLACE: 20}]
 
     run(test)
@@ -485,6 +547,7 @@ def test_an_app_has_the_settings_that_record_batches_need() -> None:
         (Consumer, "_filter_tps_with_pending_acks", ["self", "topics"]),
         (Consumer, "perform_seek", ["self"]),
         (Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (Consumer, "on_partitions_assigned", ["self", "assigned", "generation_id"]),
         (Consumer, "_wait_next_records", ["self", "timeout"]),
         (Consumer, "on_stop", ["self"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
