@@ -66,7 +66,6 @@ def test_a_redis_that_is_rebuilt_holds_what_it_would_hold_and_nothing_is_answere
     server = redis_server()
     old, new = transactions(3_000, "a"), transactions(300, "b")
     known = labels(old[:1_500])
-    # Very small batches, so that the scorer is killed with its first partition half rebuilt.
     with Pipeline(_on(server, topics(**FAST | {"batch_records": 10}))) as pipeline:
         running = {role: worker(pipeline.settings, role, timeout=None) for role in ROLES}
         pipeline.publish(old)
@@ -84,7 +83,8 @@ def test_a_redis_that_is_rebuilt_holds_what_it_would_hold_and_nothing_is_answere
         eventually(lambda: learner.status("/health/ready") == 503, describe=learner.tail)
         eventually(lambda: "scorers are still reading" in learner.why_not_ready(), describe=learner.tail)
         assert learner.metric("fraud_waiting", service="scorers") == 1
-        killed = worker(rebuild, "score", timeout=None)
+        # One by one, so that it is killed with its first partition half rebuilt.
+        killed = worker(rebuild.model_copy(update={"batch_records": 1}), "score", timeout=None)
         eventually(lambda: pipeline.scored() >= 200, describe=killed.tail, every=0.01)
         killed.kill()
         assert pipeline.scored() < 3_000, "killed too late"
