@@ -276,10 +276,9 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         acknowledged is committed too, and does not come again.
         """
         self._rebalancing, self._settled = True, None
-        while self._acked:  # while a commit is on its way the batch in hand may be done
-            await self.commit()
+        await self._commit_all()
         await super().on_partitions_revoked(revoked)
-        await self.commit()
+        await self._commit_all()
         for tp in revoked:
             self._next_offset.pop(tp, None)
 
@@ -327,6 +326,12 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has n
         """Leave the group, and let go of what fetches."""
         await super().on_stop()
         self._fetcher.close()
+
+    async def _commit_all(self) -> None:
+        """Commit until nothing is left: what is done while a commit is on its way is not part of it."""
+        await self.commit()
+        while self._acked:
+            await self.commit()
 
     def _flowing(self) -> bool:
         return bool(self.flow_active) and self._settled == self.app.consumer_generation_id

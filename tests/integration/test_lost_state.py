@@ -66,7 +66,7 @@ def test_a_redis_that_is_rebuilt_holds_what_it_would_hold_and_nothing_is_answere
     server = redis_server()
     old, new = transactions(3_000, "a"), transactions(300, "b")
     known = labels(old[:1_500])
-    with Pipeline(_on(server, topics(**FAST | {"batch_records": 10}))) as pipeline:
+    with Pipeline(_on(server, topics(**FAST))) as pipeline:
         running = {role: worker(pipeline.settings, role, timeout=None) for role in ROLES}
         pipeline.publish(old)
         pipeline.await_scored(3_000)

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from stream.adapters.batch_app import acknowledge, batch_topic, draw, overtaken, record_batch_app
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
-from stream.adapters.record_batches import RecordBatch, RecordBatchConsumer
+from stream.adapters.record_batches import RecordBatch
 from stream.adapters.topics import TopicNames, create_topics
 from stream.ports import Outgoing
 from stream.settings import Settings
@@ -154,23 +154,6 @@ def test_readers_share_the_partitions_and_hand_over(log: Log) -> None:
 
 
 @pytest.mark.parametrize("log", [pytest.param("kafka", marks=pytest.mark.service("kafka"))], indirect=True)
-def test_a_rebalance_that_begins_before_the_last_one_has_ended_has_nothing_done_twice(log: Log) -> None:
-    log.fill()
-    # Two seconds for its positions: the other comes, works and goes meanwhile.
-    slow = log.reader(delay="0.02", seek_delay="2")
-    log.await_seen(RECORDS // 10)
-    second = log.reader(delay="0.02")
-    log.fill()
-    eventually(lambda: log.seen(1), 60, lambda: second.tail(4000))
-    assert slow.tail(4000).count("Worker ready") == 1
-    assert second.terminate() == 0, second.tail()
-    log.fill()
-
-    log.await_seen(3 * RECORDS)
-    assert log.twice() == {}
-
-
-@pytest.mark.parametrize("log", [pytest.param("kafka", marks=pytest.mark.service("kafka"))], indirect=True)
 def test_a_reader_that_is_left_without_a_partition_reads_none(log: Log) -> None:
     log.topic = log.topic.replace("transactions", "labels")  # of one partition
     log.fill(1000)
@@ -214,17 +197,6 @@ def test_a_reader_may_start_where_it_likes_whatever_was_committed(log: Log) -> N
     assert set(log.seen(1)) == expected
 
 
-def set_positions_late(seconds: float) -> None:
-    """Let each rebalance take so much longer until positions are set."""
-    perform_seek = RecordBatchConsumer.perform_seek
-
-    async def late(consumer: RecordBatchConsumer) -> None:
-        await asyncio.sleep(seconds)
-        await perform_seek(consumer)
-
-    RecordBatchConsumer.perform_seek = late  # type: ignore[method-assign]
-
-
 def main(broker: str, topic: str, group: str, output: str, **options: str) -> None:
     """Read `topic` in record batches and write what was seen to `output`, a line for each record."""
     delay = float(options.get("delay", 0))
@@ -239,7 +211,6 @@ def main(broker: str, topic: str, group: str, output: str, **options: str) -> No
         commit_interval_seconds=0.3,
         start_offset=None if start is None else lambda _topic, _partition: int(start),
     )
-    set_positions_late(float(options.get("seek_delay", 0)))
     turn = asyncio.Lock()
     stopping = False
     handled = 0
