@@ -267,7 +267,9 @@ class Learner:
         Parameters
         ----------
         offer
-            Its recipe's first, or a refit: then it takes the place of the fit before, under its version.
+            Its recipe's first, or a refit: then it takes the place of the fit before, under its version. Where
+            that one serves and a case on it is open, the refit is the answer: another version, which takes
+            over at once, on probation against the fit before.
         now_ms
             The present, milliseconds since 1970, for the events' ``recorded_at``.
 
@@ -279,9 +281,12 @@ class Learner:
         """
         events: list[ModelEvent] = []
         recipe, metrics = offer.info.recipe, offer.info.metrics
-        refitted = self.field.fitted(recipe) is not None
-        if not refitted and not self._make_room(events, now_ms):
+        last = self.field.fitted(recipe)
+        if last is None and not self._make_room(events, now_ms):
             return events
+        answering = (
+            last is not None and last.version == self.field.champion and self.case.state == "evaluating"
+        )
         learned, frauds = int(metrics["learned"]), int(metrics["frauds_learned"])
         contender = self.field.admit(
             recipe,
@@ -289,6 +294,7 @@ class Learner:
             self.offset,
             fitted_to=offer.info.label_offset,
             parameters=offer.info.parameters,
+            freezing=answering,
         )
         detail = (
             f"{contender.version} fitted on {learned} labels with {frauds} frauds, up to label"
@@ -299,9 +305,11 @@ class Learner:
             "fitted_to": offer.info.label_offset,
             **metrics,
         }
-        kind: ModelEventKind = "refitted" if refitted else "born"
-        events.append(self._event(kind, contender.version, None, detail, evidence, now_ms))
-        if refitted:
+        kind: ModelEventKind = "refitted" if contender is last else "born"
+        events.append(self._event(kind, contender.version, contender.parent, detail, evidence, now_ms))
+        if answering:
+            self._renew(contender, events, now_ms)
+        elif contender is last:
             self.publish()
         else:
             self._change_roster()
@@ -519,6 +527,15 @@ class Learner:
         evidence = {"trigger": swap.trigger, **self._numbers(verdict, swap.begin)}
         self._promote(swap.challenger, "swap", detail, evidence, events, now_ms)
 
+    def _renew(self, fit: Contender, events: list[ModelEvent], now_ms: int) -> None:
+        """Let a new fit of the champion that has failed take over: the gate asks afterwards, in probation."""
+        self.swaps += 1
+        champion = self.field.champion
+        self.case.promoted(champion, self.window.added)
+        detail = f"{fit.version} takes over from {champion}, which has failed: it is its next fit, on probation"
+        evidence = {"trigger": "refit", **self._span(self.window.added)}
+        self._promote(fit.version, "swap", detail, evidence, events, now_ms)
+
     def _on_rollback(self, rollback: Rollback, events: list[ModelEvent], now_ms: int) -> None:
         self.rollbacks += 1
         detail = (
@@ -541,6 +558,7 @@ class Learner:
         self._newborns = [one for one in self._newborns if one != version]
         self._served = [*self._served, previous][-_MOST_PREDECESSORS:]
         events.append(self._event(kind, version, previous, detail, evidence, now_ms))
+        self._retire_frozen(events, now_ms)
         self._advance_trial()
         self._change_roster()
 
@@ -575,6 +593,17 @@ class Learner:
         detail = f"{champion} has passed its probation: {confirmed.predecessor} is not better beyond doubt"
         evidence = self._numbers(confirmed.verdict, confirmed.begin)
         events.append(self._event("confirmed", champion, confirmed.predecessor, detail, evidence, now_ms))
+        if self._retire_frozen(events, now_ms):
+            self._change_roster()
+
+    def _retire_frozen(self, events: list[ModelEvent], now_ms: int) -> list[str]:
+        """Retire fits that are neither renewed any more nor needed: nobody is to come back to them."""
+        needed = (self.field.champion, self.case.predecessor)
+        retired = [version for version in self.field.frozen if version not in needed]
+        for version in retired:
+            why = "another fit has taken its place"
+            self._retire(version, why, {"state": self.case.state}, events, now_ms)
+        return retired
 
     def _on_resumption(self, resumed: Resumption, events: list[ModelEvent], now_ms: int) -> None:
         champion = self.field.champion

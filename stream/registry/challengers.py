@@ -29,7 +29,7 @@ class Contender:
 
 
 class Field:
-    """The champion and its challengers; at most `most` of them.
+    """The champion and its challengers; at most `most` of them, and one that is frozen.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Field:
     seed
         Each contender's own seed is derived from it and from its version.
     most
-        Contenders at a time, the champion among them.
+        Contenders at a time, the champion among them; one that is frozen comes on top.
 
     Raises
     ------
@@ -75,9 +75,15 @@ class Field:
         return contender
 
     def fitted(self, recipe_name: str) -> Contender | None:
-        """Find the contender that is fitted elsewhere by this recipe, if there is one."""
-        found = (one for one in self.contenders.values() if one.recipe == recipe_name)
-        return next((one for one in found if one.fitted_to is not None), None)
+        """Find the contender that is fitted elsewhere by this recipe, if there is one: the last that was born."""
+        found = [one for one in self.contenders.values() if one.recipe == recipe_name]
+        return next((one for one in reversed(found) if one.fitted_to is not None), None)
+
+    @property
+    def frozen(self) -> list[str]:
+        """Versions that were fitted elsewhere and are no more, since another has their place."""
+        fitted = [one for one in self.contenders.values() if one.fitted_to is not None]
+        return [one.version for one in fitted if self.fitted(one.recipe) is not one]
 
     def admit(
         self,
@@ -87,23 +93,27 @@ class Field:
         *,
         fitted_to: int,
         parameters: Mapping[str, float | int],
+        freezing: bool = False,
     ) -> Contender:
         """Take a model in that was fitted elsewhere: as the next state of the one there is, or as a new one.
 
         The contender is the recipe that is fitted again and again, not one fit of it, just as an online model
         keeps its version while it learns. With labels a week late and a fit a week, no single fit would ever
-        be judged before its successor came.
+        be judged before its successor came. With `freezing` the fit there is stays what it is under its
+        version, and the new one is another contender, which goes on being fitted.
         """
-        contender = self.fitted(recipe_name)
+        last = self.fitted(recipe_name)
+        contender = None if freezing else last
         if contender is None:
             _, version = self._name(recipe_name)
-            contender = self.contenders[version] = Contender(version, recipe_name, model, born)
+            parent = None if last is None else last.version
+            contender = self.contenders[version] = Contender(version, recipe_name, model, born, parent)
         contender.model, contender.fitted_to, contender.parameters = model, fitted_to, dict(parameters)
         return contender
 
     def crowded(self) -> bool:
         """Whether somebody has to go before anybody is born."""
-        return len(self.contenders) >= self._most
+        return len(self.contenders) - len(self.frozen) >= self._most
 
     def weakest(self, average_precision: Mapping[str, float], spared: Collection[str] = ()) -> str | None:
         """Name the challenger to retire: the lowest average precision.

@@ -24,6 +24,7 @@ from stream.pipeline.pending_packing import pack_pendings
 from stream.ports import Token
 from stream.records import ModelEvent, Record
 from stream.registry.gate import GatePolicy
+from stream.registry.orders import Order
 from stream.registry.snapshot import Roster, SnapshotInfo, decode_roster, decode_snapshot, encode_snapshot
 from stream.registry.swap import SwapPolicy
 from stream.roles.fitter import FitterPolicy, FitterRole
@@ -485,6 +486,119 @@ def test_a_champion_that_is_fitted_and_drifts_is_challenged_by_one_that_learns()
         ("drift", "lightgbm-1"),
         ("born", "logistic-2"),
     ]
+
+
+DRIFT = Drift("missed_frauds", 0.1, 0.9, 100)
+
+
+def failing(world: World, swap: SwapPolicy | None = None) -> LearnerRole:
+    """Let a fit serve, which scores by the amount and is right, and let an alarm open a case on it."""
+    policy = replace(LEARNING.learning, swap=swap or SwapPolicy())
+    learner = world.learner(replace(LEARNING, learning=policy))
+    offer(world, by_amount(TrainingSet(np.zeros((1, 1), "f4"), np.array([True]), 0.5, 0, 1), 7))
+    learner.tick()
+    inner = learner.learner
+    inner.field.champion = "lightgbm-1"
+    inner.case._enter("evaluating", inner.window.added, DRIFT)
+    inner._on_drift(DRIFT, [], NOW)
+    assert list(inner.field.contenders) == ["logistic-1", "lightgbm-1", "logistic-2"]
+    return learner
+
+
+SOON = SwapPolicy(
+    trial=GatePolicy(min_frauds=20, resamples=50, evenly=True),
+    check_labels=50,
+    probation_labels=300,
+    cooldown_labels=100,
+)
+
+
+def test_the_next_fit_of_a_champion_that_has_failed_takes_over_on_probation() -> None:
+    world = World()
+    learner = failing(world)
+    offer(world, Constant(0.5), snapshot=2)
+    report = learner.tick()
+    assert report is not None
+    born, swap = report.events
+    assert (born.kind, born.model_version, born.previous_version) == ("born", "lightgbm-2", "lightgbm-1")
+    assert (swap.kind, swap.model_version, swap.previous_version) == ("swap", "lightgbm-2", "lightgbm-1")
+    assert (swap.evidence["trigger"], swap.evidence["state"]) == ("refit", "probation")
+    assert (learner.learner.case.state, learner.learner.case.predecessor) == ("probation", "lightgbm-1")
+    assert learner.learner.swaps == 1
+    assert world.roster().champion == "lightgbm-2"
+    assert world.versions() == ["lightgbm-2", "logistic-1", "lightgbm-1", "logistic-2"]
+    world.score(0, 2)
+    said = world.last_score()
+    assert (said["model_version"], said["score"]) == ("lightgbm-2", 0.5)
+    # The next fit is its, and the one before stays what it was.
+    offer(world, Constant(0.25), snapshot=3)
+    assert kinds(learner.tick()) == [("refitted", "lightgbm-2")]
+    assert learner.learner.field.contenders["lightgbm-1"].model.compile().kind == "boosted"
+
+
+def test_a_next_fit_that_is_worse_is_rolled_back_and_has_to_pass_the_gate_from_then_on() -> None:
+    world = World()
+    learner = failing(world, SOON)
+    offer(world, Constant(0.5), snapshot=2)
+    learner.tick()
+    events: list[ModelEvent] = []
+    for start in range(0, 400, 50):
+        world.score(start, start + 50)
+        events += learner.handle(labels(start, start + 50)).events
+    assert (events[0].kind, events[0].model_version, events[0].previous_version) == (
+        "rollback",
+        "lightgbm-1",
+        "lightgbm-2",
+    )
+    assert world.roster().champion == "lightgbm-1"
+    offer(world, Constant(0.75), snapshot=3)
+    assert kinds(learner.tick()) == [("refitted", "lightgbm-2")], "it is a challenger as any other"
+    assert world.roster().champion == "lightgbm-1"
+
+
+def test_a_fit_goes_when_its_successor_has_passed_the_probation() -> None:
+    world = World()
+    learner = failing(world, SOON)
+    offer(world, learner.learner.field.contenders["lightgbm-1"].model.compile(), snapshot=2)  # type: ignore[arg-type]
+    learner.tick()
+    events: list[ModelEvent] = []
+    for start in range(0, 400, 50):
+        world.score(start, start + 50)
+        events += learner.handle(labels(start, start + 50)).events
+    assert [(one.kind, one.model_version) for one in events[:2]] == [
+        ("confirmed", "lightgbm-2"),
+        ("retired", "lightgbm-1"),
+    ]
+    assert world.versions() == ["lightgbm-2", "logistic-1", "logistic-2"]
+
+
+def test_a_frozen_fit_takes_nobodys_place_and_goes_with_its_successors_fall() -> None:
+    world = World()
+    learner = failing(world)
+    inner = learner.learner
+    inner.field._most = 3
+    offer(world, Constant(0.5), snapshot=2)
+    learner.tick()
+    assert inner.field.frozen == ["lightgbm-1"]
+    assert len(inner.field.contenders) == 4, "nobody was retired for it"
+    assert inner.field.crowded()
+    events = inner.obey(
+        Order(action="promote", model_version="lightgbm-1", who="ann", why="it was good", given_at=NOW), NOW
+    )
+    assert [(one.kind, one.model_version) for one in events] == [("swap", "lightgbm-1")]
+    events = inner.obey(
+        Order(action="promote", model_version="lightgbm-2", who="ann", why="or not", given_at=NOW), NOW
+    )
+    assert [(one.kind, one.model_version) for one in events] == [("swap", "lightgbm-2")]
+    inner.field.contenders["logistic-1"].model.min_frauds = 0  # type: ignore[union-attr]
+    events = inner.obey(
+        Order(action="promote", model_version="logistic-1", who="ann", why="enough", given_at=NOW), NOW
+    )
+    assert [(one.kind, one.model_version) for one in events] == [
+        ("swap", "logistic-1"),
+        ("retired", "lightgbm-1"),
+    ]
+    assert inner.case.predecessor == "lightgbm-2"
 
 
 def test_the_weakest_makes_room_and_an_offer_waits_where_nobody_can_be_told() -> None:
