@@ -153,6 +153,7 @@ ModelEventKind = Literal[
     "resumed",
     "retired",
     "refitted",
+    "fit_undone",
     "order_refused",
     "roster_restored",
     "signal",

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from benchmarks.bars import Bar, hold
 from benchmarks.drift.changes import CHANGES, live_through
-from benchmarks.drift.nulls import degrading, noisy, stationary, twins
+from benchmarks.drift.nulls import degrading, noisy, renewed, stationary, twins
 from benchmarks.provenance import provenance, write
 
 FIRST_SEED: Final = 201
@@ -52,7 +52,7 @@ def main() -> int:
                 # It takes hours: what is there is not lost when it is ended before.
                 write(args.json, {**provenance(seeds=list(seeds)), **result})
         if "nulls" in args.what:
-            nulls = {"twins": twins, "noisy": noisy, "degrading": degrading}
+            nulls = {"twins": twins, "noisy": noisy, "degrading": degrading, "renewed": renewed}
             result["nulls"] = {name: [*pool.map(null, seeds)] for name, null in nulls.items()}
         if "stationary" in args.what:
             result["stationary"] = pool.submit(stationary, args.transactions, FIRST_SEED).result()
@@ -116,6 +116,13 @@ def _bars(result: dict[str, Any], batch: bool) -> list[Bar]:
         bars.append(Bar("noisy promoted", promoted["noisy"], "at most", 0))
         undone = [one["rolled_back"] for one in nulls["degrading"] if one["promoted"]]
         bars.append(Bar("degraded rolled back", mean(undone) if undone else 0.0, "at least", 1))
+        share = {
+            fit: mean(after is not None for one in nulls["renewed"] for after in one[fit])
+            for fit in ("as_good", "noisy", "bad")
+        }
+        bars.append(Bar("fits as good undone, share", share["as_good"], "at most", 0.05))
+        bars.append(Bar("bad fits undone, share", share["bad"], "at least", 1))
+        print(f"fits with twice the noise undone, share: {share['noisy']:.3f}")
     if "stationary" in result:
         bars.append(Bar("stationary: swaps", result["stationary"]["swaps"], "at most", 0))
     return bars

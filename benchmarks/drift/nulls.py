@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,19 @@ from benchmarks.drift.observed import DELAY_DAYS
 from producers.simulator import Simulator, as_recorded
 from stream.backtest.run import Backtest
 from stream.evaluation.prequential import PrequentialWindow
+from stream.models.fitted import FittedModel
+from stream.models.lessons import EVERY_VIEW
+from stream.registry.challengers import Contender
 from stream.registry.gate import Looks
+from stream.registry.renewal import Renewal
 from stream.registry.swap import Case, Rollback, Swap, SwapPolicy
+from stream.registry.trial import Heard
 from stream.settings import Settings
 
 _LABELS: Final = 200_000
 _FRAUD_RATE: Final = 0.01
+_RENEWALS: Final = 40
+"""New fits of each kind on a seed."""
 Floats = NDArray[np.float64]
 
 
@@ -78,6 +85,59 @@ def degrading(seed: int) -> dict[str, Any]:
     }
 
 
+def renewed(seed: int) -> dict[str, Any]:
+    """Put fits on probation against the fit before: as good ones, some with more noise, and very bad ones."""
+    random = np.random.default_rng([seed, 6])
+    return {"seed": seed} | {
+        name: [_undone(random, deviation) for _ in range(_RENEWALS)]
+        for name, deviation in (("as_good", 1.0), ("noisy", 2.0), ("bad", 6.0))
+    }
+
+
+def _undone(random: np.random.Generator, deviation: float) -> int | None:
+    """Return after how many labels a fit with so much noise was undone; None when it stayed."""
+    policy = SwapPolicy()
+    before, after = (
+        Contender("a-1", "lightgbm", FittedModel(_Column(place), 0, 0), -1, fitted_to=-1) for place in (0, 1)
+    )
+    renewal = Renewal(
+        before,
+        policy.trial,
+        check_labels=policy.check_labels,
+        most_labels=policy.probation_labels,
+        begin=0,
+    )
+    renewal.hear(after, [], -1)
+    for labels in range(policy.check_labels, policy.probation_labels + 1, policy.check_labels):
+        renewal.hear(after, _heard(random, labels - policy.check_labels, labels, deviation), labels - 1)
+        verdict = renewal.look()
+        if verdict is not None and verdict.passed:
+            return labels
+    return None
+
+
+def _heard(random: np.random.Generator, begin: int, end: int, deviation: float) -> list[Heard]:
+    """Draw labels whose features are what the fit before and the one after say."""
+    heard: list[Heard] = []
+    for number in range(begin, end):
+        is_fraud, score = _drawn(random)
+        said = [_noisy(score, random, noise) for noise in (1.0, deviation)]
+        features = np.array(said, "<f4").tobytes()
+        heard.append(Heard(number, f"t{number}", features, is_fraud, EVERY_VIEW, 50.0, said[1] > 0.5))  # noqa: PLR2004 - even odds
+    return heard
+
+
+class _Column(NamedTuple):
+    """A model whose score is among the features."""
+
+    place: int
+    kind: str = "column"
+
+    def predict(self, x: Floats) -> Floats:
+        """Return the column."""
+        return x[:, self.place]
+
+
 def _reviewed(
     seed: int, challenger: Callable[[float, np.random.Generator], float]
 ) -> tuple[Case, Counter[str]]:
@@ -89,6 +149,11 @@ def _reviewed(
         if played.happened["swap"]:
             break
     return played.case, played.happened
+
+
+def _drawn(random: np.random.Generator) -> tuple[bool, float]:
+    is_fraud = bool(random.random() < _FRAUD_RATE)
+    return is_fraud, float(random.normal(0.0 if is_fraud else -5.0, 1.5))
 
 
 def _noisy(score: float, random: np.random.Generator, deviation: float) -> float:
@@ -107,8 +172,7 @@ class _Played:
         self._window = PrequentialWindow(20_000)
 
     def label(self) -> tuple[bool, float]:
-        is_fraud = bool(self.random.random() < _FRAUD_RATE)
-        return is_fraud, float(self.random.normal(0.0 if is_fraud else -5.0, 1.5))
+        return _drawn(self.random)
 
     def go_on(self, is_fraud: bool, scores: dict[str, float]) -> None:
         case, window = self.case, self._window

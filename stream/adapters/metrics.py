@@ -436,7 +436,9 @@ class Metrics(Exported):
     )
     swaps = Entry(Counter, "fraud_swaps_total", "Times that a challenger became the champion.")
     rollbacks = Entry(
-        Counter, "fraud_rollbacks_total", "Times that a new champion failed its probation and was undone."
+        Counter,
+        "fraud_rollbacks_total",
+        "Times that a new champion, or a new fit of it, failed its probation and was undone.",
     )
     case_state = Entry(
         Gauge,

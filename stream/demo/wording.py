@@ -20,6 +20,7 @@ STYLES: Final = {
     "resumed": "dim",
     "retired": "dim",
     "refitted": "dim",
+    "fit_undone": "bold red",
     "order_refused": "",
     "roster_restored": "bold red",
     "signal": "magenta",

@@ -1,7 +1,7 @@
 """Learning: labels with the pending records they join in; better models, risk records and swaps out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
 from stream.registry.orders import Order
+from stream.registry.renewal import Renewal
 from stream.registry.snapshot import SnapshotInfo
 from stream.registry.swap import Case, Confirmation, Refusal, Resumption, Rollback, Swap, SwapPolicy
 from stream.registry.trial import Heard, Memory
@@ -36,7 +37,8 @@ class LearningPolicy:
     challengers: tuple[str, ...] = ("logistic",)
     """Recipes scored in shadow."""
     most_models: int = 4
-    """Models at a time, with those born on drift."""
+    """Models at a time, with those born on drift; a fit that is frozen while its successor is on probation
+    comes on top."""
     seed: int = 7
     window_labels: int = 20_000
     """Matured labels that models are judged on."""
@@ -169,6 +171,8 @@ class Learner:
         self.window = PrequentialWindow(policy.window_labels)
         self.memory = Memory(max(policy.memory_labels, policy.swap.check_labels))
         self.case = Case(policy.swap)
+        self.renewal: Renewal | None = None
+        """While a new fit of the champion is compared with the one before."""
         self.offset = -1
         """Offset of the last label taken in."""
         self.label_time = 0
@@ -267,9 +271,9 @@ class Learner:
         Parameters
         ----------
         offer
-            Its recipe's first, or a refit: then it takes the place of the fit before, under its version. Where
-            that one serves and a case on it is open, the refit is the answer: another version, which takes
-            over at once, on probation against the fit before.
+            Its recipe's first, or a refit: then it takes the place of the fit before, under its version, and
+            where that one serves, on probation against it. Where a case on it is open, the refit is the
+            answer: another version, which takes over at once, on probation as after any swap.
         now_ms
             The present, milliseconds since 1970, for the events' ``recorded_at``.
 
@@ -284,9 +288,9 @@ class Learner:
         last = self.field.fitted(recipe)
         if last is None and not self._make_room(events, now_ms):
             return events
-        answering = (
-            last is not None and last.version == self.field.champion and self.case.state == "evaluating"
-        )
+        serving = last is not None and last.version == self.field.champion
+        answering = serving and self.case.state == "evaluating"
+        before = None if last is None else replace(last)
         learned, frauds = int(metrics["learned"]), int(metrics["frauds_learned"])
         contender = self.field.admit(
             recipe,
@@ -310,6 +314,9 @@ class Learner:
         if answering:
             self._renew(contender, events, now_ms)
         elif contender is last:
+            # In a probation of its own it is compared with its predecessor already.
+            if serving and before is not None and self.case.state != "probation":
+                self._compare(before, contender)
             self.publish()
         else:
             self._change_roster()
@@ -422,11 +429,12 @@ class Learner:
         self._lessons.clear()
 
     def _correct(self, label: Label) -> None:
-        windows = [self.window] if self.case.trial is None else [self.window, self.case.trial.window]
-        for window in windows:
+        trials = [self.case.trial, None if self.renewal is None else self.renewal.trial]
+        for window in [self.window, *(trial.window for trial in trials if trial is not None)]:
             window.correct(label.transaction_id, label.is_fraud)
 
     def _decide(self, drift: Drift | None, events: list[ModelEvent], now_ms: int) -> None:
+        self._check_renewal(events, now_ms)
         if drift is not None:
             self._on_drift(drift, events, now_ms)
             return
@@ -532,9 +540,40 @@ class Learner:
         self.swaps += 1
         champion = self.field.champion
         self.case.promoted(champion, self.window.added)
-        detail = f"{fit.version} takes over from {champion}, which has failed: it is its next fit, on probation"
+        detail = f"{fit.version}, its next fit, takes over from {champion}, which has failed: on probation"
         evidence = {"trigger": "refit", **self._span(self.window.added)}
         self._promote(fit.version, "swap", detail, evidence, events, now_ms)
+
+    def _compare(self, before: Contender, after: Contender) -> None:
+        """Put a new fit of the champion on probation."""
+        policy, labels = self.policy.swap, self.window.added
+        self.renewal = Renewal(
+            before,
+            policy.trial,
+            check_labels=policy.check_labels,
+            most_labels=policy.probation_labels,
+            begin=labels,
+        )
+        self.renewal.hear(after, [], self.offset)
+
+    def _check_renewal(self, events: list[ModelEvent], now_ms: int) -> None:
+        """Look whether the fit before was better than the one that serves, and put it back then."""
+        renewal, labels = self.renewal, self.window.added
+        if renewal is None or not renewal.due(labels):
+            return
+        fit = self.field.contenders[self.field.champion]
+        renewal.hear(fit, self.memory.last(labels - renewal.trial.heard), self.offset)
+        verdict = renewal.look()
+        if verdict is not None and verdict.passed:
+            self.renewal = None
+            before = renewal.before
+            fit.model, fit.fitted_to, fit.parameters = before.model, before.fitted_to, before.parameters
+            detail = f"{fit.version} serves by the fit before its last again: {_compared(verdict)}"
+            evidence = {"fitted_to": int(before.fitted_to or 0), **self._numbers(verdict, renewal.begin)}
+            events.append(self._event("fit_undone", fit.version, None, detail, evidence, now_ms))
+            self.publish()
+        elif renewal.over(labels):
+            self.renewal = None
 
     def _on_rollback(self, rollback: Rollback, events: list[ModelEvent], now_ms: int) -> None:
         self.rollbacks += 1
@@ -555,6 +594,7 @@ class Learner:
         now_ms: int,
     ) -> None:
         previous, self.field.champion = self.field.champion, version
+        self.renewal = None
         self._newborns = [one for one in self._newborns if one != version]
         self._served = [*self._served, previous][-_MOST_PREDECESSORS:]
         events.append(self._event(kind, version, previous, detail, evidence, now_ms))

@@ -75,7 +75,7 @@ class Field:
         return contender
 
     def fitted(self, recipe_name: str) -> Contender | None:
-        """Find the contender that is fitted elsewhere by this recipe, if there is one: the last that was born."""
+        """Find the contender that is fitted elsewhere by this recipe, the last one born; None without any."""
         found = [one for one in self.contenders.values() if one.recipe == recipe_name]
         return next((one for one in reversed(found) if one.fitted_to is not None), None)
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.evaluation.prequential import Paired
+from stream.evaluation.prequential import Paired, PrequentialWindow
 from stream.evaluation.ranking import average_precision
 
 _WORSE: Final = NormalDist().inv_cdf(0.95)
@@ -105,6 +105,39 @@ class Verdict(NamedTuple):
     """Its standard error."""
     labels: int
     frauds: int
+
+
+def look(
+    window: PrequentialWindow,
+    champion: str,
+    challenger: str,
+    looks: Looks,
+    policy: GatePolicy,
+    since: int = 0,
+) -> Verdict | None:
+    """Judge a challenger by a window, if there is news enough of it, and write the look down.
+
+    Parameters
+    ----------
+    window
+        What both have said.
+    champion, challenger
+        Versions.
+    looks
+        Those taken at this pair so far.
+    policy
+        What is asked.
+    since
+        Labels before that do not count.
+    """
+    if not looks.due(window.frauds, policy):
+        return None
+    pairs = window.paired(champion, challenger, since)
+    frauds = int(pairs.is_fraud.sum())
+    if frauds < policy.min_frauds:
+        return None
+    looks.at, looks.frauds = window.frauds, frauds
+    return judge(pairs, policy, window.added, looks.spend(policy))
 
 
 def judge(pairs: Paired, policy: GatePolicy, seed: int, level: float | None = None) -> Verdict:

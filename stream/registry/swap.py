@@ -2,14 +2,15 @@
 
 ::
 
-               drift of its performance               gate passed
+               drift of its performance       gate passed, or its next fit
     serving ───────────────────────────▶ evaluating ───────────────▶ probation ──▶ cooldown ──▶ serving
        │                                     │                           │ worse than its predecessor:
        │ gate passed at a review             │ patience ends             │ roll back
        └───────────▶ probation               └──▶ cooldown               └──▶ cooldown
 
-A detector never swaps by itself: it opens a case, and the gate decides on paired evidence. When patience ends
-and the champion is as bad as when the case was opened, the next one on the same drift is open at once,
+A detector never swaps by itself: it opens a case, and the gate decides on paired evidence. Only a new fit of
+the very champion that has failed does not wait for it: the gate asks afterwards, in probation. When patience
+ends and the champion is as bad as when the case was opened, the next one on the same drift is open at once,
 without a cooldown.
 """
 
@@ -20,7 +21,7 @@ from typing import Literal, NamedTuple
 from stream.drift.detectors import DetectorPolicy, Drift, PerformanceDetector
 from stream.evaluation.prequential import PrequentialWindow
 from stream.registry.case_state import CaseState
-from stream.registry.gate import GatePolicy, Looks, Verdict, judge
+from stream.registry.gate import GatePolicy, Looks, Verdict, judge, look
 from stream.registry.trial import Trial
 
 Trigger = Literal["missed_frauds", "false_alerts", "review"]
@@ -262,17 +263,11 @@ class Case:
         since: Callable[[str], int] = lambda _: 0,
     ) -> tuple[str | None, Verdict | None]:
         """Judge every challenger of which there is news; return the best, before all one that passes."""
-        judged = []
-        for version, taken in looks.items():
-            if not taken.due(window.frauds, gate):
-                continue
-            pairs = window.paired(champion, version, since(version))
-            frauds = int(pairs.is_fraud.sum())
-            if frauds < gate.min_frauds:
-                continue
-            taken.at, taken.frauds = window.frauds, frauds
-            judged.append((judge(pairs, gate, window.added, taken.spend(gate)), version))
-        return _first(judged)
+        verdicts = [
+            (look(window, champion, version, taken, gate, since(version)), version)
+            for version, taken in looks.items()
+        ]
+        return _first([(verdict, version) for verdict, version in verdicts if verdict is not None])
 
     def _since(self, version: str) -> int:
         return self._failed.get(version, 0)

@@ -131,11 +131,12 @@ class LearnerHost(Host):
                 self.metrics.drift.labels(str(event.evidence["signal"])).inc()
             elif event.kind == "swap":
                 self.metrics.swaps.inc()
-                self.metrics.gate.labels("passed").inc()
+                if event.evidence["trigger"] not in ("order", "refit"):  # these did not ask the gate
+                    self.metrics.gate.labels("passed").inc()
             elif event.kind == "signal":
                 signal, source = str(event.evidence["signal"]), str(event.evidence["source"])
                 self.metrics.label_signals_fired.labels(signal, source).inc()
-            elif event.kind == "rollback":
+            elif event.kind in ("rollback", "fit_undone"):
                 self.metrics.rollbacks.inc()
             elif event.kind == "gate_refused":
                 self.metrics.gate.labels("refused").inc()

@@ -39,6 +39,7 @@ _EVENTS: Final = {
     "drift": ("drift", "X", FALSE_ALERT),
     "swap": ("swap", "^", CAUGHT),
     "rollback": ("rollback", "v", LIMIT),
+    "fit_undone": ("fit undone", "<", LIMIT),
     "signal": ("signal", "d", FALSE_ALERT),
     "confirmed": ("probation passed", "p", CAUGHT),
     "born": ("birth", "o", INK),

@@ -140,6 +140,9 @@ def by_amount(sample: TrainingSet, _seed: int) -> Boosted:
     )
 
 
+RIGHT = by_amount(TrainingSet(np.zeros((1, 1), "f4"), np.array([True]), 0.5, 0, 1), 7)
+
+
 # The fitter.
 
 
@@ -427,7 +430,7 @@ def test_a_bad_offer_is_refused_and_learning_goes_on(
 def test_the_fitted_model_is_in_the_checkpoint() -> None:
     world = World()
     learner = world.learner()
-    offer(world, by_amount(TrainingSet(np.zeros((1, 1), "f4"), np.array([True]), 0.5, 0, 1), 7))
+    offer(world, RIGHT)
     world.score(0, 40)
     learner.handle(labels(0, 20))
     learner.checkpoint()
@@ -495,7 +498,7 @@ def failing(world: World, swap: SwapPolicy | None = None) -> LearnerRole:
     """Let a fit serve, which scores by the amount and is right, and let an alarm open a case on it."""
     policy = replace(LEARNING.learning, swap=swap or SwapPolicy())
     learner = world.learner(replace(LEARNING, learning=policy))
-    offer(world, by_amount(TrainingSet(np.zeros((1, 1), "f4"), np.array([True]), 0.5, 0, 1), 7))
+    offer(world, RIGHT)
     learner.tick()
     inner = learner.learner
     inner.field.champion = "lightgbm-1"
@@ -533,6 +536,7 @@ def test_the_next_fit_of_a_champion_that_has_failed_takes_over_on_probation() ->
     # The next fit is its, and the one before stays what it was.
     offer(world, Constant(0.25), snapshot=3)
     assert kinds(learner.tick()) == [("refitted", "lightgbm-2")]
+    assert learner.learner.renewal is None, "it is on probation already"
     assert learner.learner.field.contenders["lightgbm-1"].model.compile().kind == "boosted"
 
 
@@ -541,10 +545,7 @@ def test_a_next_fit_that_is_worse_is_rolled_back_and_has_to_pass_the_gate_from_t
     learner = failing(world, SOON)
     offer(world, Constant(0.5), snapshot=2)
     learner.tick()
-    events: list[ModelEvent] = []
-    for start in range(0, 400, 50):
-        world.score(start, start + 50)
-        events += learner.handle(labels(start, start + 50)).events
+    events = live(world, learner, 0, 400)
     assert (events[0].kind, events[0].model_version, events[0].previous_version) == (
         "rollback",
         "lightgbm-1",
@@ -559,12 +560,9 @@ def test_a_next_fit_that_is_worse_is_rolled_back_and_has_to_pass_the_gate_from_t
 def test_a_fit_goes_when_its_successor_has_passed_the_probation() -> None:
     world = World()
     learner = failing(world, SOON)
-    offer(world, learner.learner.field.contenders["lightgbm-1"].model.compile(), snapshot=2)  # type: ignore[arg-type]
+    offer(world, RIGHT, snapshot=2)
     learner.tick()
-    events: list[ModelEvent] = []
-    for start in range(0, 400, 50):
-        world.score(start, start + 50)
-        events += learner.handle(labels(start, start + 50)).events
+    events = live(world, learner, 0, 400)
     assert [(one.kind, one.model_version) for one in events[:2]] == [
         ("confirmed", "lightgbm-2"),
         ("retired", "lightgbm-1"),
@@ -599,6 +597,94 @@ def test_a_frozen_fit_takes_nobodys_place_and_goes_with_its_successors_fall() ->
         ("retired", "lightgbm-1"),
     ]
     assert inner.case.predecessor == "lightgbm-2"
+
+
+def renewed(world: World, fit: Boosted | Constant, swap: SwapPolicy = SOON) -> LearnerRole:
+    """Let a fit serve that is right, and put another in its place."""
+    policy = replace(LEARNING.learning, swap=swap)
+    learner = world.learner(replace(LEARNING, learning=policy))
+    offer(world, RIGHT)
+    learner.tick()
+    learner.learner.field.champion = "lightgbm-1"
+    offer(world, fit, snapshot=2, label_offset=-1)
+    assert kinds(learner.tick()) == [("refitted", "lightgbm-1")]
+    return learner
+
+
+def live(world: World, learner: LearnerRole, start: int, end: int) -> list[ModelEvent]:
+    """Score and label, fifty at a time."""
+    events: list[ModelEvent] = []
+    for first in range(start, end, 50):
+        world.score(first, first + 50)
+        events += learner.handle(labels(first, first + 50)).events
+    return events
+
+
+def test_a_new_fit_of_the_champion_that_is_worse_is_undone() -> None:
+    world = World()
+    learner = renewed(world, Constant(0.5))
+    world.score(0, 1)
+    assert world.last_score()["score"] == 0.5, "it serves at once"
+    events = live(world, learner, 0, 400)
+    assert [(one.kind, one.model_version) for one in events[:1]] == [("fit_undone", "lightgbm-1")]
+    evidence = events[0].evidence
+    assert evidence["fitted_to"] == 5, "that is the first one's"
+    assert float(evidence["challenger"]) > 0.9 > float(evidence["champion"])
+    assert learner.learner.renewal is None
+    world.score(400, 401)
+    assert float(str(world.last_score()["score"])) > 0.5, "t400 is a fraud, and told as one again"
+    # What comes next has the same chance.
+    offer(world, Constant(0.25), snapshot=3, label_offset=-1)
+    assert kinds(learner.tick()) == [("refitted", "lightgbm-1")]
+    assert [one.kind for one in live(world, learner, 400, 750)][:1] == ["fit_undone"]
+
+
+def test_a_new_fit_of_the_champion_that_is_as_good_stays() -> None:
+    world = World()
+    learner = renewed(world, RIGHT)
+    assert learner.learner.renewal is not None
+    live(world, learner, 0, 250)
+    assert learner.learner.renewal is not None
+    assert [one.kind for one in live(world, learner, 250, 300)] == []
+    assert learner.learner.renewal is None, "it has passed"
+
+
+def test_no_fit_is_compared_that_does_not_serve_or_serves_no_more() -> None:
+    world = World()
+    learner = renewed(world, Constant(0.5))
+    inner = learner.learner
+    inner.field.contenders["logistic-1"].model.min_frauds = 0  # type: ignore[union-attr]
+    order = Order(action="promote", model_version="logistic-1", who="ann", why="enough", given_at=NOW)
+    inner.obey(order, NOW)
+    assert inner.renewal is None
+    offer(world, RIGHT, snapshot=3)
+    assert kinds(learner.tick()) == [("refitted", "lightgbm-1")]
+    assert inner.renewal is None
+
+
+def test_a_label_that_is_corrected_is_so_for_the_fits_too() -> None:
+    world = World()
+    learner = renewed(world, Constant(0.5))
+    live(world, learner, 0, 100)
+    renewal = learner.learner.renewal
+    assert renewal is not None
+    window = renewal.trial.window
+    assert window.paired("after", "before").is_fraud.sum() == 9, "the fit before has read up to the fifth"
+    learner.handle([label(60, fraud=False, offset=100)])
+    assert window.paired("after", "before").is_fraud.sum() == 8
+
+
+def test_a_comparison_of_fits_goes_on_from_the_checkpoint() -> None:
+    world = World()
+    learner = renewed(world, Constant(0.5))
+    live(world, learner, 0, 150)
+    learner.checkpoint()
+    policy = replace(LEARNING.learning, swap=SOON)
+    heir = world.learner(replace(LEARNING, learning=policy))
+    (undone,) = live(world, heir, 150, 300)[:1]
+    assert undone.kind == "fit_undone"
+    other = World()
+    assert live(other, renewed(other, Constant(0.5)), 0, 300)[:1] == [undone], "as without a restart"
 
 
 def test_the_weakest_makes_room_and_an_offer_waits_where_nobody_can_be_told() -> None:
