@@ -67,8 +67,7 @@ def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seeds": len(runs),
         "alarmed": sum(run["to_alarm"] is not None for run in runs),
         "swapped": sum(run["to_swap"] is not None for run in runs),
-        "answered": sum(run["to_answer"] is not None for run in runs),
-        **{delay: _median([run[delay] for run in runs]) for delay in ("to_alarm", "to_swap", "to_answer")},
+        **{delay: _median([run[delay] for run in runs]) for delay in ("to_alarm", "to_swap")},
         "false_alarms": sum(run["false_alarms"] for run in runs),
         "before": mean(run["before"] for run in runs),
         "area": {who: mean(run["area"][who] for run in runs) for who in _RIVALS},
@@ -90,7 +89,7 @@ def _median(delays: Sequence[dict[str, float] | None]) -> dict[str, float]:
 def _print(name: str, summary: dict[str, Any]) -> None:
     area = ", ".join(f"{who} {value:.3f}" for who, value in summary["area"].items())
     print(f"{name}: {area}; {summary['way']:.0%} of the way from alone to oracle", flush=True)
-    for what, done in (("alarm", "alarmed"), ("swap", "swapped"), ("answer", "answered")):
+    for what, done in (("alarm", "alarmed"), ("swap", "swapped")):
         shown = {unit: round(value, 1) for unit, value in summary[f"to_{what}"].items()}
         print(f"  to {what} ({summary[done]} of {summary['seeds']}): {shown}", flush=True)
 
@@ -99,9 +98,7 @@ def _bars(result: dict[str, Any], batch: bool) -> list[Bar]:
     bars: list[Bar] = []
     for name in filter(result.__contains__, CHANGES):
         summary = result[name]["summary"]
-        # Where LightGBM serves, a new fit of it is the answer; without it, somebody else has to take over.
-        renewed = "answered" if batch else "swapped"
-        share = {what: summary[what] / summary["seeds"] for what in ("alarmed", renewed)}
+        share = {what: summary[what] / summary["seeds"] for what in ("alarmed", "swapped")}
         bars += [Bar(f"{name}: {what}", value, "at least", 1) for what, value in share.items()]
         if name != "recurring":  # there the oracle, which forgets what comes back, is no better than alone
             bars.append(Bar(f"{name}: way to oracle", summary["way"], "at least", 0.8))

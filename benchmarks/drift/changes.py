@@ -49,9 +49,8 @@ def live_through(name: str, seed: int, batch: bool = True) -> dict[str, Any]:
     Returns
     -------
     dict
-        Average precision over time of each, from the change on; how long until the first alarm, the first
-        swap, and the first answer to the alarm (a swap, or a new fit of whoever serves), in days,
-        transactions, and labels of transactions since the change.
+        Average precision over time of each, from the change on; how long until the first alarm, and until the
+        first swap from then on, in days, transactions, and labels of transactions since the change.
     """
     change = CHANGES[name]
     first = change.at[0]
@@ -78,9 +77,7 @@ def live_through(name: str, seed: int, batch: bool = True) -> dict[str, Any]:
         "area": area,
         "way": (area["served"] - area["alone"]) / (area["oracle"] - area["alone"]),
         "over_time": {who: [round(value, 4) for value in curve] for who, curve in curves.items()},
-        "to_alarm": _delay(seen, happened, ("drift",), first),
-        "to_swap": _delay(seen, happened, ("swap",), first),
-        "to_answer": _delay(seen, _answers(happened, f"{settings.champion}-1", first), ("answer",), first),
+        **{f"to_{what}": _delay(seen, when, first) for what, when in answered(happened, first).items()},
         "false_alarms": sum(event["kind"] == "drift" and when < first * DAY_MS for when, event in happened),
         "events": [
             {"day": round(when / DAY_MS, 2), "kind": event["kind"], "model": event["model_version"]}
@@ -98,36 +95,27 @@ def over_time(seen: Observed, score: NDArray[np.float64], begin: int, end: int |
     return found
 
 
-def _answers(
-    happened: list[tuple[int, dict[str, Any]]], champion: str, change_day: int
-) -> list[tuple[int, dict[str, Any]]]:
-    """Return what renewed whoever serves after the change's first alarm: swaps, and fits of a champion."""
-    answers, alarmed = [], False
-    for when, event in happened:
-        alarmed = alarmed or (event["kind"] == "drift" and when >= change_day * DAY_MS)
-        if event["kind"] in ("swap", "rollback"):
-            champion = event["model_version"]
-        elif event["kind"] != "refitted" or event["model_version"] != champion:
-            continue
-        if alarmed:
-            answers.append((when, {"kind": "answer"}))
-    return answers
+def answered(happened: list[tuple[int, dict[str, Any]]], change_day: int) -> dict[str, int | None]:
+    """Find the first alarm after the change, and the first swap that follows it; milliseconds, or None.
+
+    A swap before the alarm, at a review, is none to the change: it would have come without it.
+    """
+    since = ((when, event["kind"]) for when, event in happened if when >= change_day * DAY_MS)
+    alarm = next((when for when, kind in since if kind == "drift"), None)
+    return {"alarm": alarm, "swap": next((when for when, kind in since if kind == "swap"), None)}
 
 
-def _delay(
-    seen: Observed, happened: list[tuple[int, dict[str, Any]]], kinds: tuple[str, ...], change_day: int
-) -> dict[str, float] | None:
-    """Measure from the change to the first event of a kind; None when there was none."""
-    changed = change_day * DAY_MS
-    found = [when for when, event in happened if event["kind"] in kinds and when >= changed]
-    if not found:
+def _delay(seen: Observed, when: int | None, change_day: int) -> dict[str, float] | None:
+    """Measure from the change to a moment; None when there was none."""
+    if when is None:
         return None
+    changed = change_day * DAY_MS
     begin = int(seen.event_time[0]) // DAY_MS * DAY_MS
     since = seen.event_time - begin
-    known = (since >= changed) & (since + DELAY_DAYS * DAY_MS <= found[0])
+    known = (since >= changed) & (since + DELAY_DAYS * DAY_MS <= when)
     return {
-        "days": (found[0] - changed) / DAY_MS,
-        "transactions": int(((since >= changed) & (since <= found[0])).sum()),
+        "days": (when - changed) / DAY_MS,
+        "transactions": int(((since >= changed) & (since <= when)).sum()),
         "labels": int(known.sum()),
         "frauds": int(seen.is_fraud[known].sum()),
     }

@@ -1,26 +1,25 @@
+"""Which alarm and which swap a change is said to have led to."""
+
 import pytest
 
-from benchmarks.drift.changes import _answers
+from benchmarks.drift.changes import answered
 from stream.clock import DAY_MS
 
 
 @pytest.mark.parametrize(
-    ("happened", "days"),
+    ("happened", "alarm", "swap"),
     [
-        # A fit of whoever serves, or a swap; whatever came before the alarm answers nothing.
-        ([(58, "refitted", "a-1"), (59, "swap", "b-1"), (61, "refitted", "b-1"), (62, "drift", "b-1")], []),
-        ([(62, "drift", "a-1"), (63, "refitted", "b-1"), (65, "refitted", "a-1")], [65]),
-        (
-            [(62, "drift", "a-1"), (63, "swap", "b-1"), (64, "refitted", "a-1"), (65, "refitted", "b-1")],
-            [63, 65],
-        ),
-        ([(59, "swap", "b-1"), (62, "drift", "b-1"), (63, "rollback", "a-1"), (64, "refitted", "b-1")], [63]),
-        # Nor is an alarm before the change one of it.
-        ([(59, "drift", "a-1"), (61, "refitted", "a-1")], []),
+        ([(62, "drift"), (63, "swap"), (64, "drift"), (65, "swap")], 62, 63),
+        ([(62, "drift"), (62, "swap")], 62, 62),
+        # What came before the change is none of it, nor is a swap that no alarm led to.
+        ([(58, "drift"), (61, "swap"), (62, "drift"), (63, "rollback")], 62, None),
+        ([(59, "drift"), (61, "swap")], None, None),
+        ([(58, "swap"), (61, "swap"), (62, "drift"), (70, "swap")], 62, 70),
     ],
 )
-def test_an_alarm_is_answered_by_whatever_renews_whoever_serves(
-    happened: list[tuple[int, str, str]], days: list[int]
+def test_a_swap_counts_from_the_alarm_on(
+    happened: list[tuple[int, str]], alarm: int | None, swap: int | None
 ) -> None:
-    events = [(day * DAY_MS, {"kind": kind, "model_version": version}) for day, kind, version in happened]
-    assert [when // DAY_MS for when, _ in _answers(events, "a-1", 60)] == days
+    events = [(day * DAY_MS, {"kind": kind}) for day, kind in happened]
+    days = {what: when and when // DAY_MS for what, when in answered(events, 60).items()}
+    assert days == {"alarm": alarm, "swap": swap}
