@@ -109,7 +109,7 @@ class LearnerHost(Host):
         self._count_learned()
         metrics.label_offset.set(self.role.offset)
         metrics.event_time.labels("learn").set(learner.label_time / 1000)
-        self._count_events(report.events)
+        count_events(metrics, report.events)
         self._show_arrivals()
 
     def tick(self) -> None:
@@ -124,23 +124,6 @@ class LearnerHost(Host):
     def finish(self) -> None:
         """Store a last checkpoint."""
         self._checkpoint()
-
-    def _count_events(self, events: Sequence[ModelEvent]) -> None:
-        for event in events:
-            if event.kind == "drift":
-                self.metrics.drift.labels(str(event.evidence["signal"])).inc()
-            elif event.kind == "swap":
-                self.metrics.swaps.inc()
-                if event.evidence["trigger"] not in ("order", "refit"):  # these did not ask the gate
-                    self.metrics.gate.labels("passed").inc()
-            elif event.kind == "signal":
-                signal, source = str(event.evidence["signal"]), str(event.evidence["source"])
-                self.metrics.label_signals_fired.labels(signal, source).inc()
-            elif event.kind in ("rollback", "fit_undone"):
-                self.metrics.rollbacks.inc()
-            elif event.kind == "gate_refused":
-                self.metrics.gate.labels("refused").inc()
-            _log.info("%s: %s", event.kind, event.detail)
 
     def _show_arrivals(self) -> None:
         arrivals = self.role.arrivals
@@ -188,3 +171,22 @@ class LearnerHost(Host):
         for retired in self._models - quality.keys():
             metrics.forget_model(retired)
         self._models = set(quality)
+
+
+def count_events(metrics: Metrics, events: Sequence[ModelEvent]) -> None:
+    """Count what happened to the models, and log it."""
+    for event in events:
+        if event.kind == "drift":
+            metrics.drift.labels(str(event.evidence["signal"])).inc()
+        elif event.kind == "swap":
+            metrics.swaps.inc()
+            if event.evidence["trigger"] not in ("order", "refit"):  # these did not ask the gate
+                metrics.gate.labels("passed").inc()
+        elif event.kind == "signal":
+            signal, source = str(event.evidence["signal"]), str(event.evidence["source"])
+            metrics.label_signals_fired.labels(signal, source).inc()
+        elif event.kind in ("rollback", "fit_undone"):
+            metrics.rollbacks.inc()
+        elif event.kind == "gate_refused":
+            metrics.gate.labels("refused").inc()
+        _log.info("%s: %s", event.kind, event.detail)

@@ -574,12 +574,11 @@ def test_a_frozen_fit_takes_nobodys_place_and_goes_with_its_successors_fall() ->
     world = World()
     learner = failing(world)
     inner = learner.learner
-    inner.field._most = 3
     offer(world, Constant(0.5), snapshot=2)
     learner.tick()
     assert inner.field.frozen == ["lightgbm-1"]
-    assert len(inner.field.contenders) == 4, "nobody was retired for it"
-    assert inner.field.crowded()
+    assert len(inner.field.contenders) == LearningPolicy().most_models == 4
+    assert not inner.field.crowded()
     events = inner.obey(
         Order(action="promote", model_version="lightgbm-1", who="ann", why="it was good", given_at=NOW), NOW
     )
@@ -644,7 +643,10 @@ def test_a_new_fit_of_the_champion_that_is_as_good_stays() -> None:
     learner = renewed(world, RIGHT)
     assert learner.learner.renewal is not None
     live(world, learner, 0, 250)
-    assert learner.learner.renewal is not None
+    renewal = learner.learner.renewal
+    assert renewal is not None
+    assert renewal.trial.window.frauds >= SOON.trial.min_frauds
+    assert renewal.look() is None, "there has been one, and there is no news since"
     assert [one.kind for one in live(world, learner, 250, 300)] == []
     assert learner.learner.renewal is None, "it has passed"
 
