@@ -11,7 +11,7 @@ simulated analysts, who judge the 100 most suspect customers at each day's end. 
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
     settings: Settings
     shadow: str | None = None
-    """The model whose scores are judged; None: those that were served."""
+    """The recipe whose scores are judged, its last fit's; None: those that were served."""
     analysts: int = 0
     """Customers that simulated analysts judge a day."""
 
@@ -55,7 +55,7 @@ def lines() -> dict[str, Line]:
         **{name: Line(settings) for name, settings in alone.items() if name not in apart},
         "lightgbm": Line(
             Settings(champion="logistic", challengers=(), batch="on", batch_every_days=7.0),
-            shadow="lightgbm-1",
+            shadow="lightgbm",
         ),
         "ensemble+analysts": Line(alone["ensemble"], analysts=_ANALYSTS),
         **{f"{name}+analysts": Line(alone[name], analysts=_ANALYSTS) for name in apart},
@@ -74,9 +74,7 @@ def judge(file: Path, line: Line, start: datetime, weeks: int) -> dict[str, Any]
     seconds: defaultdict[str, float] = defaultdict(float)
 
     def keep(scored: Scored) -> None:
-        for pending in scored.values():
-            place = pending.models.index(shadow) if shadow in pending.models else 0
-            scores.append(pending.scores[place])
+        scores.extend(pending.scores[_place(shadow, pending.models)] for pending in scored.values())
         last[:] = [*last, *(pending.features for pending in scored.values())][-_ROWS:]
 
     def add(role: str, stages: Mapping[str, float]) -> None:
@@ -117,10 +115,15 @@ def judge(file: Path, line: Line, start: datetime, weeks: int) -> dict[str, Any]
 _SHOWN = ("average_precision", "auc", "card_precision")
 
 
+def _place(shadow: str | None, models: Sequence[str]) -> int:
+    """Find the recipe's last version among those that scored; the champion's place where there is none."""
+    fits = [version for version in models if shadow is not None and version.startswith(f"{shadow}-")]
+    return models.index(max(fits, key=lambda version: int(version.rpartition("-")[2]))) if fits else 0
+
+
 def _predict_microseconds(run: Backtest, shadow: str | None, features: list[bytes]) -> float:
     """Time the compiled model at the end of the run on a batch; per row, the best of 20."""
-    served = {one.version: one.model for one in run.served}
-    model = served[shadow or run.served[0].version]
+    model = run.served[_place(shadow, [one.version for one in run.served])].model
     x = np.frombuffer(b"".join(features), dtype="<f4").reshape(len(features), -1).astype(np.float64)
     times = []
     for _ in range(20):
