@@ -288,6 +288,10 @@ class FitterStore(Protocol):
         """Read what was offered last, as :meth:`LearnerStore.offered` does."""
         ...
 
+    def roster(self) -> bytes | None:
+        """Read the roster, as :meth:`ScorerStore.roster` does."""
+        ...
+
 
 class Progress(Protocol):
     """How far the pipeline has come: for replays that must not run ahead of it, and for the watchdog."""

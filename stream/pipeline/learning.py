@@ -181,6 +181,8 @@ class Learner:
         """Labels learnt, corrections included."""
         self.roster = 0
         """Changes with the champion and with the list of contenders."""
+        self.alarm = -1
+        """Offset of the label at which a case on the champion was opened last."""
         self.swaps = 0
         self.drifts = 0
         self.rollbacks = 0
@@ -470,6 +472,7 @@ class Learner:
     def _on_drift(self, drift: Drift, events: list[ModelEvent], now_ms: int) -> None:
         self._teach()  # before one is born, which is taught what it is to know of the past
         self.drifts += 1
+        self.alarm = self.offset
         champion = self.field.contenders[self.field.champion]
         what = "frauds outranked by the rest" if drift.signal == "missed_frauds" else "false alerts"
         detail = f"{champion.version}: {what}, {drift.before:.0%} before and {drift.after:.0%} after"
@@ -484,6 +487,8 @@ class Learner:
         events.append(self._event("drift", champion.version, None, detail, evidence, now_ms))
         if self._make_room(events, now_ms):
             self._bear(champion, events, now_ms)
+        else:
+            self.publish()  # the alarm, which the fitter waits for
         self._advance_trial()
 
     def _bear(self, champion: Contender, events: list[ModelEvent], now_ms: int) -> None:
@@ -616,8 +621,11 @@ class Learner:
             detail += "; it has not recovered, and the next case is open"
         events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
         if refusal.drift is not None:
+            self.alarm = self.offset
             if not self.field.crowded():
                 self._bear(self.field.contenders[champion], events, now_ms)
+            else:
+                self.publish()
             self._advance_trial()
             return
         # A model that has come to nothing would cost its share of scoring and learning for ever, and each

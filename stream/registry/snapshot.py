@@ -66,6 +66,8 @@ class Roster(Struct, frozen=True, kw_only=True):
     """Grows with each learner that takes the role over."""
     edition: int = 0
     """Grows with each roster of a term."""
+    alarm: int = -1
+    """Offset of the label at which a case on the champion was opened last, which asks for a fit; -1: none."""
     layout: int = ROSTER_LAYOUT
 
     @property

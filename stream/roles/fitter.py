@@ -18,7 +18,7 @@ from stream.models.boosted import Boosted
 from stream.ports import FitterStore, Token
 from stream.records import Record
 from stream.registry.seal import Key
-from stream.registry.snapshot import SnapshotInfo, decode_snapshot, encode_snapshot
+from stream.registry.snapshot import SnapshotInfo, decode_roster, decode_snapshot, encode_snapshot
 from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import CatchUp
@@ -39,7 +39,7 @@ class FitterPolicy:
     """On what the fitter fits, and when."""
 
     every_ms: int = 3 * DAY_MS
-    """Label time from one fit to the next."""
+    """Label time from one fit to the next; an alarm asks for one in between."""
     window_days: float = 28.0
     """Label time that the window reaches back."""
     min_frauds: int = 200
@@ -78,6 +78,8 @@ class FitDone(NamedTuple):
     fitted_to_ms: int
     """Label time of the last label it was fitted on."""
     seconds: float
+    on_alarm: bool
+    """Whether it was fitted since the learner has raised an alarm, and not as scheduled."""
 
 
 class FitterReport(NamedTuple):
@@ -125,6 +127,9 @@ class FitterRole:
     It keeps nothing between two starts: the window is read again from the labels, as far back as pending
     records are kept, and the schedule goes on from its last offer in the store.
 
+    When the learner has opened a case on the champion, which the roster tells, there is a fit at once, on top
+    of those that are scheduled: for frauds have changed, and it knows some of the new ones.
+
     A label that finds no pending record is left out, and counted. The learner parks it and tries again; a
     sample of many weeks loses nothing that matters, and reading the whole log would try thousands in vain.
     """
@@ -150,6 +155,12 @@ class FitterRole:
         self._scorers: CatchUp | None = None
         self._window = self._fresh_window()
         self._fits = 0
+        self._scheduled_ms: int | None = None
+        """Label time of the last fit on schedule, from which the next one counts."""
+        self._fitted_offset = -1
+        """Of the last label that went into a fit."""
+        self._alarm = -1
+        """What the roster said at the last batch."""
         self.offset = -1
         """Offset of the last label read; -1 before the first."""
         self.fitted_to_ms: int | None = None
@@ -176,7 +187,8 @@ class FitterRole:
         self._token = self._waits.redis(self._store.take_fitter)
         self._window = self._fresh_window()
         self.offset = -1
-        self._fits, self.fitted_to_ms = 0, None
+        self._fits, self.fitted_to_ms, self._scheduled_ms = 0, None, None
+        self._fitted_offset = -1
         self._scorers = scorers
         if scorers is not None:
             scorers.begin()
@@ -207,6 +219,7 @@ class FitterRole:
         found = self._pendings.open(packed, range(self._policy.partitions))
         loaded = time.perf_counter()
         joined = 0
+        self._alarm = self._look_for_alarm()
         fits: list[FitDone] = []
         for label, place in zip(decoded.records, decoded.places, strict=True):
             pending = found.get(label.transaction_id)
@@ -215,8 +228,9 @@ class FitterRole:
             joined += 1
             self._window.add(label, pending.features)
             # After each label, not after each batch: how labels are cut into batches changes nothing.
-            if self._due():
-                fits.append(self._fit_and_offer(place.offset))
+            scheduled = self._due()
+            if scheduled or self._wanted(place.offset):
+                fits.append(self._fit_and_offer(place.offset, on_alarm=not scheduled))
         if fresh:
             self.offset = fresh[-1].offset
         fitting = sum(done.seconds for done in fits)
@@ -234,13 +248,30 @@ class FitterRole:
     def _due(self) -> bool:
         if self._window.frauds < self._policy.min_frauds:
             return False
-        return self.fitted_to_ms is None or self._window.now_ms - self.fitted_to_ms >= self._policy.every_ms
+        return self._scheduled_ms is None or self._window.now_ms - self._scheduled_ms >= self._policy.every_ms
 
-    def _fit_and_offer(self, offset: int) -> FitDone:
+    def _wanted(self, offset: int) -> bool:
+        """Tell whether there was an alarm by this label, and no fit since that knows what it was about."""
+        enough = self._window.frauds >= self._policy.min_frauds
+        return enough and self._fitted_offset < self._alarm <= offset
+
+    def _look_for_alarm(self) -> int:
+        """Read from the roster at which label a case on the champion was opened last."""
+        sealed = self._waits.redis(self._store.roster)
+        if sealed is None:
+            return -1
+        try:
+            return decode_roster(sealed, self._signing_key).alarm
+        except SnapshotError as error:
+            _log.error("the roster cannot be read, fitting by the schedule alone: %s", error)
+            return -1
+
+    def _fit_and_offer(self, offset: int, *, on_alarm: bool) -> FitDone:
         started = time.perf_counter()
         sample = self._window.sample()
         model = self._fit(sample, self._policy.seed)
         fitted_to_ms = self._window.now_ms
+        scheduled_ms = self._scheduled_ms if on_alarm and self._scheduled_ms is not None else fitted_to_ms
         info = SnapshotInfo(
             model_version=RECIPE,
             snapshot=self._fits + 1,
@@ -256,23 +287,27 @@ class FitterRole:
                 "frauds_learned": float(sample.frauds),
                 "first_label_time": float(sample.first_label_ms),
                 "last_label_time": float(fitted_to_ms),
+                "schedule_label_time": float(scheduled_ms),
             },
         )
         sealed = encode_snapshot(info, model, self._signing_key)
         revision = self._waits.redis(self._store.offer, self._token, sealed)
         self._fits += 1
-        self.fitted_to_ms = fitted_to_ms
-        return FitDone(revision, len(sample.y), sample.frauds, fitted_to_ms, time.perf_counter() - started)
+        self.fitted_to_ms, self._scheduled_ms, self._fitted_offset = fitted_to_ms, scheduled_ms, offset
+        seconds = time.perf_counter() - started
+        return FitDone(revision, len(sample.y), sample.frauds, fitted_to_ms, seconds, on_alarm)
 
     def _continue_from(self, sealed: bytes) -> None:
         """Go on with the schedule of whoever offered last."""
         try:
             info, _ = decode_snapshot(sealed, self._signing_key, SCHEMA)
             fitted_to_ms = round(info.metrics["last_label_time"])
+            scheduled_ms = round(info.metrics.get("schedule_label_time", fitted_to_ms))
         except (SnapshotError, KeyError) as error:
             _log.error("the last offer cannot be read, fitting anew: %s", error)
             return
-        self._fits, self.fitted_to_ms = info.snapshot, fitted_to_ms
+        self._fits, self.fitted_to_ms, self._scheduled_ms = info.snapshot, fitted_to_ms, scheduled_ms
+        self._fitted_offset = info.label_offset
         _log.info("going on after fit %d, of label offset %d", info.snapshot, info.label_offset)
 
     def _fresh_window(self) -> TrainingWindow:

@@ -594,6 +594,7 @@ class LearnerRole:
             members=members,
             term=self._token,
             edition=self._edition,
+            alarm=self.learner.alarm,
         )
         sealed = encode_roster(roster, self._signing_key)
         self._waits.redis(self._store.publish, self._token, sealed, snapshots)

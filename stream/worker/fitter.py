@@ -70,7 +70,8 @@ class FitterHost(Host):
             metrics.fits.inc()
             metrics.fit_seconds.observe(done.seconds)
             _log.info(
-                "fitted on %d labels with %d frauds in %.1f s, offered as revision %d",
+                "fitted %s on %d labels with %d frauds in %.1f s, offered as revision %d",
+                "after an alarm" if done.on_alarm else "as scheduled",
                 done.rows,
                 done.frauds,
                 done.seconds,

@@ -26,8 +26,8 @@ from stream.records import ModelEvent, Record
 from stream.registry.gate import GatePolicy
 from stream.registry.orders import Order
 from stream.registry.snapshot import Roster, SnapshotInfo, decode_roster, decode_snapshot, encode_snapshot
-from stream.registry.swap import SwapPolicy
-from stream.roles.fitter import FitterPolicy, FitterRole
+from stream.registry.swap import Refusal, SwapPolicy
+from stream.roles.fitter import FitterPolicy, FitterReport, FitterRole
 from stream.roles.learner import LearnerPolicy, LearnerReport, LearnerRole
 from stream.roles.patience import Patience, Waits
 from stream.roles.pendings import PendingReader
@@ -250,6 +250,73 @@ def test_a_fitter_that_starts_again_reads_everything_and_goes_on_with_the_schedu
     assert [done.revision for done in report.fits] == [2]
     assert world.offered().snapshot == 2
     assert report.frauds == 30
+
+
+def alarm(learner: LearnerRole, offset: int) -> None:
+    """Let the learner have opened a case."""
+    learner.learner.alarm = offset
+    learner.learner.publish()
+    learner._publish()
+
+
+def fitted_at(report: FitterReport) -> list[tuple[int, bool]]:
+    """Return at which label each fit was made, and whether that was for an alarm."""
+    return [((done.fitted_to_ms - NOW) // 600_000 - 7 * 144, done.on_alarm) for done in report.fits]
+
+
+def test_an_alarm_asks_for_a_fit_and_leaves_the_schedule_alone() -> None:
+    world = World()
+    learner = world.learner()
+    world.score(0, 400)
+    fitter = world.fitter()
+    assert fitted_at(fitter.handle(labels(0, 100))) == [(90, False)]
+    alarm(learner, 140)
+    assert fitted_at(fitter.handle(labels(100, 200))) == [(140, True)]
+    assert fitter.handle(labels(200, 210)).fits == [], "once for each alarm"
+    assert fitted_at(fitter.handle(labels(210, 400))) == [(234, False), (378, False)]
+    # One that the learner raises behind the fitter is fitted for with the next label.
+    alarm(learner, 390)
+    world.score(400, 402)
+    assert fitted_at(fitter.handle(labels(400, 402))) == [(400, True)]
+
+
+def test_a_fit_that_knows_what_an_alarm_was_about_is_enough() -> None:
+    world = World()
+    learner = world.learner()
+    world.score(0, 120)
+    fitter = world.fitter()
+    fitter.handle(labels(0, 100))
+    alarm(learner, 90)
+    assert fitter.handle(labels(100, 120)).fits == []
+
+
+def test_an_alarm_with_too_few_frauds_waits_for_them() -> None:
+    world = World()
+    learner = world.learner()
+    world.score(0, 100)
+    alarm(learner, 20)
+    assert fitted_at(world.fitter().handle(labels(0, 100))) == [(90, False)]
+
+
+def test_a_fitter_that_starts_again_knows_the_alarms_it_has_fitted_for_and_its_schedule() -> None:
+    world = World()
+    learner = world.learner()
+    world.score(0, 300)
+    fitter = world.fitter()
+    fitter.handle(labels(0, 100))
+    alarm(learner, 140)
+    assert fitted_at(fitter.handle(labels(100, 200))) == [(140, True)]
+    assert fitted_at(world.fitter().handle(labels(0, 300))) == [(234, False)]
+
+
+def test_a_roster_that_cannot_be_read_leaves_the_schedule(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.learner()
+    world.score(0, 100)
+    token, _ = world.store.take_learner()
+    world.store.publish(token, b"damaged", {})
+    assert fitted_at(world.fitter().handle(labels(0, 100))) == [(90, False)]
+    assert "the roster cannot be read, fitting by the schedule alone" in caplog.text
 
 
 def test_an_offer_that_cannot_be_read_does_not_keep_a_fitter_from_starting(
@@ -687,6 +754,29 @@ def test_a_comparison_of_fits_goes_on_from_the_checkpoint() -> None:
     assert undone.kind == "fit_undone"
     other = World()
     assert live(other, renewed(other, Constant(0.5)), 0, 300)[:1] == [undone], "as without a restart"
+
+
+def test_an_alarm_is_in_the_roster_also_where_nobody_is_born() -> None:
+    world = World()
+    learning = replace(LEARNING.learning, challengers=("tree",), most_models=2)
+    learner = world.learner(replace(LEARNING, learning=learning))
+    assert world.roster().alarm == -1
+    world.score(0, 10)
+    learner.handle(labels(0, 10))
+    inner = learner.learner
+    inner.window.forget("tree-1")
+    inner.case._enter("evaluating", inner.window.added, DRIFT)
+    events: list[ModelEvent] = []
+    inner._on_drift(DRIFT, events, NOW)
+    learner._publish()
+    assert [one.kind for one in events] == ["drift"]
+    assert world.roster().alarm == 9
+    world.score(10, 20)
+    learner.handle(labels(10, 20))
+    # The case ends, and the next is open as the champion has not recovered.
+    inner._on_refusal(Refusal(None, None, "missed_frauds", 0, DRIFT), events, NOW)
+    learner._publish()
+    assert world.roster().alarm == 19
 
 
 def test_the_weakest_makes_room_and_an_offer_waits_where_nobody_can_be_told() -> None:
