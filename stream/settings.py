@@ -224,12 +224,17 @@ class Settings(TransportSettings):
     batch: Annotated[
         Literal["off", "on"],
         Field(
-            description="Whether a backtest, and a demo, refit LightGBM on a schedule; in production that is"
+            description="Whether a backtest, and a demo, fit LightGBM again and again; in production that is"
             " what `worker --role fit` is started for."
         ),
     ] = "off"
     batch_every_days: Annotated[
-        float, Field(gt=0, le=400, description="Label time from one fit of LightGBM to the next, in days.")
+        float,
+        Field(
+            gt=0,
+            le=400,
+            description="Label time from one fit of LightGBM to the next, in days; alarms ask for more.",
+        ),
     ] = 3.0
     batch_window_days: Annotated[
         float,
