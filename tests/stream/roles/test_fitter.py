@@ -779,6 +779,25 @@ def test_an_alarm_is_in_the_roster_also_where_nobody_is_born() -> None:
     assert world.roster().alarm == 19
 
 
+def test_an_alarm_leads_to_a_fit_and_the_fit_to_a_swap() -> None:
+    world = World()
+    learner, fitter = world.learner(), world.fitter()
+    world.score(0, 100)
+    learner.handle(labels(0, 100))
+    fitter.handle(labels(0, 100))
+    assert kinds(learner.tick()) == [("born", "lightgbm-1")]
+    inner = learner.learner
+    inner.field.champion = "lightgbm-1"
+    inner.case._enter("evaluating", inner.window.added, DRIFT)
+    inner._on_drift(DRIFT, [], NOW)
+    # A batch later each knows of the other.
+    world.score(100, 110)
+    assert [event.kind for event in learner.handle(labels(100, 110)).events] == []
+    assert fitted_at(fitter.handle(labels(100, 110))) == [(100, True)]
+    assert kinds(learner.tick()) == [("born", "lightgbm-2"), ("swap", "lightgbm-2")]
+    assert world.roster().champion == "lightgbm-2"
+
+
 def test_the_weakest_makes_room_and_an_offer_waits_where_nobody_can_be_told() -> None:
     world = World()
     learning = replace(LEARNING.learning, challengers=("tree",), most_models=2)
