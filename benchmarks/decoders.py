@@ -31,10 +31,10 @@ from stream.features.risk import (
 )
 from stream.models.compiled import Constant
 from stream.pipeline.budget import Ledger
-from stream.pipeline.learning import Said, pack_verdicts, unpack_verdicts
 from stream.pipeline.lineup import NAME_BYTES, lineup_name, pack_lineup, unpack_lineup
 from stream.pipeline.pending import LAYOUT, Pending, score_record
 from stream.pipeline.pending_packing import pack_pending, unpack_pending
+from stream.pipeline.verdicts import Said, pack_verdicts, unpack_verdicts
 from stream.records import Alert, DeadLetter, DeadLetterReason, Label, Record, Score, Transaction, encode
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
 from stream.registry.seal import Purpose, seal, unseal

@@ -11,7 +11,7 @@ from benchmarks.chaos.deployment import Deployment
 from benchmarks.chaos.digest import digest
 from benchmarks.chaos.undisturbed import Learnt, Scored, learn, read_log, score
 from stream.features.catalogue import SCHEMA
-from stream.pipeline.learning import unpack_verdicts
+from stream.pipeline.verdicts import unpack_verdicts
 from stream.records import DeadLetter, Record, Score
 from stream.registry.checkpoint import decode_checkpoint
 from tests.services.pipeline import Pipeline

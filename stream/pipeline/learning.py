@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
 from stream.drift.detectors import Drift
-from stream.errors import SnapshotError
 from stream.evaluation.prequential import PrequentialWindow, Quality
 from stream.features.catalogue import FEATURE_NAMES
 from stream.models.compiled import CompiledModel
@@ -18,7 +16,8 @@ from stream.models.online import OnlineModel
 from stream.pipeline.decision import NOBODY
 from stream.pipeline.pending import Pending
 from stream.pipeline.risk_book import RiskNote
-from stream.records import UNREADABLE, Label, ModelEvent, ModelEventKind
+from stream.pipeline.verdicts import MOST_VERDICTS, Said, Verdicts, said_before, views_of
+from stream.records import Label, ModelEvent, ModelEventKind
 from stream.registry.challengers import Contender, Field
 from stream.registry.gate import Verdict
 from stream.registry.orders import Order
@@ -49,43 +48,7 @@ class LearningPolicy:
     swap: SwapPolicy = field(default_factory=SwapPolicy)
 
 
-class Said(NamedTuple):
-    """One verdict on a transaction: which label gave it, and what it was."""
-
-    offset: int
-    is_fraud: bool
-    analyst: bool = False
-    """Whether an analyst gave it, and not time."""
-
-
 _MOST_PREDECESSORS: Final = 8
-
-MOST_VERDICTS: Final = 16
-"""Labels that contradict each other on one transaction; whoever goes on changes nothing any more."""
-
-Verdicts = tuple[Said, ...]
-"""Everything labels have said of one transaction, in offset order; stored as a msgpack array."""
-
-_VERDICTS = msgspec.msgpack.Decoder(Verdicts)
-
-
-def pack_verdicts(verdicts: Verdicts) -> bytes:
-    """Encode what was said of a transaction for the store."""
-    return msgspec.msgpack.encode(verdicts)
-
-
-def unpack_verdicts(packed: bytes) -> Verdicts:
-    """Decode what was said of a transaction.
-
-    Raises
-    ------
-    SnapshotError
-        The bytes are not verdicts.
-    """
-    try:
-        return _VERDICTS.decode(packed)
-    except UNREADABLE as error:
-        raise SnapshotError(f"stored verdicts are damaged ({error}): delete their key") from error
 
 
 class Joined(NamedTuple):
@@ -234,10 +197,10 @@ class Learner:
         for label, offset, pending, stored, learnt in batch:
             # What an earlier label of this very batch said is not in the store yet.
             verdicts = outcome.verdicts.get(label.transaction_id, stored)
-            earlier, applied = _before(verdicts, offset) if verdicts else ((), False)
+            earlier, applied = said_before(verdicts, offset) if verdicts else ((), False)
             self.offset = max(self.offset, offset)
             self.label_time = max(self.label_time, label.label_time)
-            views = _views(label, earlier, learnt=learnt)
+            views = views_of(label, earlier, learnt=learnt)
             said = Said(offset, label.is_fraud, label.source == "analyst")
             # Settlement only says that nobody spoke: where somebody had, it is late, and says nothing.
             if earlier and (earlier[-1].is_fraud == label.is_fraud or label.source == "settlement"):
@@ -693,35 +656,6 @@ class Learner:
             event_time=self.label_time,
             recorded_at=now_ms,
         )
-
-
-def _before(verdicts: Verdicts, offset: int) -> tuple[Sequence[Said], bool]:
-    """Return what was said before a label, and whether that label was among the verdicts itself."""
-    earlier = [said for said in verdicts if said.offset < offset]
-    return earlier, any(said.offset == offset for said in verdicts)
-
-
-def _views(label: Label, earlier: Sequence[Said], *, learnt: bool = True) -> frozenset[View]:
-    """Say to whom a label is news: to nobody where it is not to be learnt.
-
-    To all: the first of its transaction, and one that contradicts those before; to those who listen to one
-    side alone: the first from there.
-    """
-    if not learnt:
-        return frozenset()
-    own: View = "analyst" if label.source == "analyst" else "matured"
-    if not earlier:
-        return _FIRST[own]
-    if earlier[-1].is_fraud == label.is_fraud:
-        heard = any(said.analyst == (own == "analyst") for said in earlier)
-        return frozenset() if heard else frozenset({own})
-    return frozenset() if label.source == "settlement" else _FIRST[own]
-
-
-_FIRST: Final[dict[View, frozenset[View]]] = {
-    "analyst": frozenset({"all", "analyst"}),
-    "matured": frozenset({"all", "matured"}),
-}
 
 
 def _compiled(contender: Contender) -> Publication:

@@ -16,20 +16,11 @@ from stream.drift.arrival import Arrivals
 from stream.errors import OffsetGapError, SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.pipeline.label_sources import SUSPECT_SCORE, LabelSources, is_learnt
-from stream.pipeline.learning import (
-    MOST_VERDICTS,
-    Joined,
-    Learner,
-    LearningPolicy,
-    Offer,
-    Outcome,
-    Publication,
-    pack_verdicts,
-    unpack_verdicts,
-)
+from stream.pipeline.learning import Joined, Learner, LearningPolicy, Offer, Outcome, Publication
 from stream.pipeline.pending import Pending
 from stream.pipeline.risk_book import RiskBook
 from stream.pipeline.signs import arrivals_of, event_of_arrival
+from stream.pipeline.verdicts import MOST_VERDICTS, pack_verdicts, unpack_verdicts
 from stream.ports import Emitter, InputLog, LearnerStore, Outgoing, RiskKey, Token
 from stream.records import DeadLetter, DeadLetterReason, Label, LabelSource, ModelEvent, Record, encode
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint

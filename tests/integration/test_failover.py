@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from stream.features.catalogue import SCHEMA
-from stream.pipeline.learning import Learner, unpack_verdicts
+from stream.pipeline.learning import Learner
+from stream.pipeline.verdicts import unpack_verdicts
 from stream.records import Transaction
 from stream.registry.checkpoint import decode_checkpoint
 from stream.settings import Settings

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from stream.features.risk import unpack_risks
-from stream.pipeline.learning import Said, unpack_verdicts
+from stream.pipeline.verdicts import Said, unpack_verdicts
 from stream.records import encode
 from stream.settings import Settings
 from tests.services.pipeline import Pipeline

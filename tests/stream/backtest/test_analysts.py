@@ -5,8 +5,9 @@ import numpy as np
 from stream.backtest.analysts import Analysts, by_day
 from stream.clock import DAY_MS, HOUR_MS
 from stream.models.online import OnlineModel
-from stream.pipeline.learning import Joined, Learner, LearningPolicy, Said
+from stream.pipeline.learning import Joined, Learner, LearningPolicy
 from stream.pipeline.pending import LAYOUT, Pending
+from stream.pipeline.verdicts import Said
 from stream.recording import Recorded
 from stream.records import Label, LabelSource, Transaction
 

@@ -10,17 +10,10 @@ from stream.drift.detectors import DetectorPolicy
 from stream.errors import SettingsError
 from stream.features.catalogue import FEATURE_NAMES, SCHEMA
 from stream.features.risk import RiskRecord, unpack_risks
-from stream.pipeline.learning import (
-    Joined,
-    Learner,
-    LearningPolicy,
-    Outcome,
-    Said,
-    pack_verdicts,
-    unpack_verdicts,
-)
+from stream.pipeline.learning import Joined, Learner, LearningPolicy, Outcome
 from stream.pipeline.pending import LAYOUT, Pending
 from stream.pipeline.risk_book import RiskBook
+from stream.pipeline.verdicts import Said, pack_verdicts, unpack_verdicts
 from stream.ports import RiskKey
 from stream.records import Label, ModelEvent, encode
 from stream.registry.gate import GatePolicy

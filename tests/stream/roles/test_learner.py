@@ -11,9 +11,10 @@ from stream.adapters.memory import InMemoryEmitter, InMemoryInputLog, InMemorySt
 from stream.adapters.topics import TopicNames
 from stream.clock import DAY_MS, HOUR_MS, ManualClock
 from stream.errors import FencedError, InfrastructureError, OffsetGapError, StateLostError
-from stream.pipeline.learning import MOST_VERDICTS, LearningPolicy, unpack_verdicts
+from stream.pipeline.learning import LearningPolicy
 from stream.pipeline.pending import PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
+from stream.pipeline.verdicts import MOST_VERDICTS, unpack_verdicts
 from stream.records import Record
 from stream.registry.checkpoint import MOST_BYTES
 from stream.registry.seal import seal, unseal
