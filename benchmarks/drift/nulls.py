@@ -100,13 +100,7 @@ def _undone(random: np.random.Generator, deviation: float) -> int | None:
     before, after = (
         Contender("a-1", "lightgbm", FittedModel(_Column(place), 0, 0), -1, fitted_to=-1) for place in (0, 1)
     )
-    renewal = Renewal(
-        before,
-        policy.trial,
-        check_labels=policy.check_labels,
-        most_labels=policy.probation_labels,
-        begin=0,
-    )
+    renewal = Renewal(before, policy, 0)
     renewal.hear(after, [], -1)
     for labels in range(policy.check_labels, policy.probation_labels + 1, policy.check_labels):
         renewal.hear(after, _heard(random, labels - policy.check_labels, labels, deviation), labels - 1)

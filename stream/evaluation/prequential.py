@@ -56,9 +56,11 @@ _MOST_WAITING: Final = 1_000
 
 
 class PrequentialWindow:
-    """The last `capacity` matured transactions with every model's score.
+    """The last `capacity` matured transactions with every model's score; more where frauds are rare.
 
     Memory is 8 bytes per label and model plus about 160 per label. Adding costs about a microsecond.
+    What can be said of a model hangs on the frauds among the labels: where fewer than `least_frauds` of the
+    last `capacity` are frauds, the window reaches back to that many, or over `most` labels.
 
     Thresholds move, and those of models differ. What compares them is an equal number of alerts: each model
     is judged on its highest scores, as many as alerts were given in the window, whoever gave them.
@@ -67,6 +69,10 @@ class PrequentialWindow:
     ----------
     capacity
         Labels kept.
+    least_frauds
+        Frauds that are to be among them.
+    most
+        Labels kept at most, however rare frauds are; None: `capacity`.
 
     Examples
     --------
@@ -78,8 +84,14 @@ class PrequentialWindow:
     (0.5, 1.0, 2)
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, least_frauds: int = 0, most: int | None = None) -> None:
         self.capacity = capacity
+        """Rows that there are; they grow by half where frauds are rare, and stay."""
+        self._oldest = 0
+        """Position of the oldest label that has a row."""
+        self._least = capacity
+        self._least_frauds = least_frauds
+        self._most = capacity if most is None else max(most, capacity)
         self.added = 0
         """Labels added since the beginning; the position of the next one."""
         self.frauds = 0
@@ -112,6 +124,7 @@ class PrequentialWindow:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
+        self._make_room(self.added - len(waiting))
         names, is_fraud, alerted, amounts, scores = zip(*waiting, strict=True)
         rows = np.arange(self.added - len(names), self.added) % self.capacity
         for row, name in zip(rows.tolist(), names, strict=True):
@@ -123,6 +136,29 @@ class PrequentialWindow:
                     self._scores[version] = np.full(self.capacity, np.nan)
         for version, column in self._scores.items():
             column[rows] = [said.get(version, np.nan) for said in scores]
+
+    def _make_room(self, settled: int) -> None:
+        """Have rows for what is added: new ones rather than those of frauds that there are too few of."""
+        while self.added - self._oldest > self.capacity:
+            if self.capacity < self._most and int(self._is_fraud.sum()) < self._least_frauds:
+                self._grow(np.arange(self._oldest, settled))
+            else:
+                self._oldest = self.added - self.capacity
+
+    def _grow(self, positions: NDArray[np.intp]) -> None:
+        old, ids = positions % self.capacity, self._ids
+        self.capacity = min(self._most, self.capacity + self.capacity // 2 + 1)
+        new = positions % self.capacity
+        self._is_fraud = _moved(self._is_fraud, old, new, np.zeros(self.capacity, np.bool_))
+        self._alerted = _moved(self._alerted, old, new, np.zeros(self.capacity, np.bool_))
+        self._amount = _moved(self._amount, old, new, np.zeros(self.capacity))
+        self._scores = {
+            version: _moved(column, old, new, np.full(self.capacity, np.nan))
+            for version, column in self._scores.items()
+        }
+        self._ids = [None] * self.capacity
+        for row, place in zip(old.tolist(), new.tolist(), strict=True):
+            self._ids[place] = ids[row]
 
     def __getstate__(self) -> dict[str, Any]:
         self._settle()
@@ -147,6 +183,19 @@ class PrequentialWindow:
                 return end - 1 - some.index(transaction_id)
         return None
 
+    @property
+    def begin(self) -> int:
+        """Position of the first label that counts."""
+        self._settle()
+        least = max(self._oldest, self.added - self._least)
+        if self._oldest == least or not self._least_frauds:
+            return least
+        positions = np.arange(self._oldest, self.added)
+        frauds = positions[self._is_fraud[positions % self.capacity]]
+        if len(frauds) < self._least_frauds:
+            return self._oldest
+        return min(least, int(frauds[-self._least_frauds]))
+
     def forget(self, version: str) -> None:
         """Drop a retired model's scores."""
         self._settle()
@@ -159,6 +208,8 @@ class PrequentialWindow:
         if column is None:
             return Quality(*(np.nan,) * 6, 0, 0)
         scored = ~np.isnan(column)
+        if self.capacity > self._least:
+            scored[np.arange(self._oldest, self.begin) % self.capacity] = False
         is_fraud, score = self._is_fraud[scored], column[scored]
         alerts, frauds = int(self._alerted[scored].sum()), int(is_fraud.sum())
         caught = caught_among_top(is_fraud, score, alerts)
@@ -186,7 +237,7 @@ class PrequentialWindow:
             Only labels from this position on (see `added`).
         """
         self._settle()
-        positions = np.arange(max(since, self.added - self.capacity, 0), self.added)
+        positions = np.arange(max(since, self.begin), self.added)
         rows = positions % self.capacity
         empty = np.full(self.capacity, np.nan)
         one = self._scores.get(first, empty)[rows]
@@ -194,3 +245,11 @@ class PrequentialWindow:
         both = ~(np.isnan(one) | np.isnan(other))
         rows = rows[both]
         return Paired(self._is_fraud[rows], one[both], other[both], self._amount[rows], self._alerted[rows])
+
+
+def _moved(
+    column: NDArray[Any], old: NDArray[np.intp], new: NDArray[np.intp], into: NDArray[Any]
+) -> NDArray[Any]:
+    """Put the rows of a column into those of a longer one."""
+    into[new] = column[old]
+    return into

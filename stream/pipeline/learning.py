@@ -40,11 +40,14 @@ class LearningPolicy:
     comes on top."""
     seed: int = 7
     window_labels: int = 20_000
-    """Matured labels that models are judged on."""
+    """Matured labels that models are judged on; more, where fewer than `window_frauds` are frauds."""
+    window_frauds: int = 100
     snapshot_labels: int = 1_000
     """Scorers get new snapshots after this many labels."""
     memory_labels: int = 4_000
-    """The last labels, which a challenger that is born on a drift is taught first."""
+    """The last labels, which a challenger that is born on a drift is taught first; more, where fewer than
+    `memory_frauds` are frauds."""
+    memory_frauds: int = 20
     swap: SwapPolicy = field(default_factory=SwapPolicy)
 
 
@@ -131,8 +134,12 @@ class Learner:
         self.policy = policy
         recipes = (policy.champion, *policy.challengers)
         self.field = Field(recipes, FEATURE_NAMES, policy.seed, policy.most_models)
-        self.window = PrequentialWindow(policy.window_labels)
-        self.memory = Memory(max(policy.memory_labels, policy.swap.check_labels))
+        rare = policy.swap.rare
+        self.window = PrequentialWindow(
+            policy.window_labels, policy.window_frauds, rare * policy.window_labels
+        )
+        kept = max(policy.memory_labels, policy.swap.check_labels)
+        self.memory = Memory(kept, policy.memory_frauds, rare * kept)
         self.case = Case(policy.swap)
         self.renewal: Renewal | None = None
         """While a new fit of the champion is compared with the one before."""
@@ -459,9 +466,8 @@ class Learner:
         # One that is fitted elsewhere cannot be born here: the recipe that served first stands in.
         recipe = champion.recipe if champion.fitted_to is None else self.policy.champion
         born = self.field.bear(recipe, self.offset, parent=champion.version)
-        taught = self.policy.memory_labels
         self._newborns.append(born.version)
-        self.memory.teach(born, taught)
+        taught = self.memory.teach(born, self.policy.memory_labels)
         detail = (
             f"{born.version} born on the drift of {champion.version}: it knows the last {taught} labels, and"
             " learns on from there"
@@ -514,14 +520,7 @@ class Learner:
 
     def _compare(self, before: Contender, after: Contender) -> None:
         """Put a new fit of the champion on probation."""
-        policy, labels = self.policy.swap, self.window.added
-        self.renewal = Renewal(
-            before,
-            policy.trial,
-            check_labels=policy.check_labels,
-            most_labels=policy.probation_labels,
-            begin=labels,
-        )
+        self.renewal = Renewal(before, self.policy.swap, self.window.added)
         self.renewal.hear(after, [], self.offset)
 
     def _check_renewal(self, events: list[ModelEvent], now_ms: int) -> None:
@@ -602,7 +601,11 @@ class Learner:
     def _on_confirmation(self, confirmed: Confirmation, events: list[ModelEvent], now_ms: int) -> None:
         champion = self.field.champion
         detail = f"{champion} has passed its probation: {confirmed.predecessor} is not better beyond doubt"
-        evidence = self._numbers(confirmed.verdict, confirmed.begin)
+        if confirmed.verdict is None:
+            detail = f"{champion} has passed its probation: there were too few frauds to compare it by"
+            evidence = self._span(confirmed.begin)
+        else:
+            evidence = self._numbers(confirmed.verdict, confirmed.begin)
         events.append(self._event("confirmed", champion, confirmed.predecessor, detail, evidence, now_ms))
         if self._retire_frozen(events, now_ms):
             self._change_roster()

@@ -20,7 +20,7 @@ from stream.errors import SnapshotError
 from stream.records import UNREADABLE
 from stream.registry.seal import Key, seal, unseal
 
-LAYOUT: Final = 13
+LAYOUT: Final = 14
 """To be raised whenever a class that the learner holds changes what it is made of."""
 MOST_BYTES: Final = 512 * 1024 * 1024
 

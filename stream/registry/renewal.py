@@ -9,8 +9,9 @@ when the one before is the better one beyond doubt, it is put back until there i
 from typing import Final
 
 from stream.registry.challengers import Contender
-from stream.registry.gate import GatePolicy, Looks, Verdict, look
-from stream.registry.trial import Heard, Trial
+from stream.registry.gate import Looks, Verdict, look
+from stream.registry.swap import SwapPolicy
+from stream.registry.trial import Heard
 
 _BEFORE: Final = "before"
 _AFTER: Final = "after"
@@ -23,35 +24,28 @@ class Renewal:
     ----------
     before
         The contender as it was.
-    gate
-        What the fit before must show to be put back.
-    check_labels
-        Labels between two looks.
-    most_labels
-        Labels after which the new fit has passed.
+    policy
+        Of a probation.
     begin
         Labels that had come in when the new fit began to serve.
     """
 
-    def __init__(
-        self, before: Contender, gate: GatePolicy, *, check_labels: int, most_labels: int, begin: int
-    ) -> None:
+    def __init__(self, before: Contender, policy: SwapPolicy, begin: int) -> None:
         self.before = before
         self.begin = begin
-        self.trial = Trial(most_labels, begin)
-        self._gate = gate
-        self._check_labels = check_labels
-        self._most_labels = most_labels
+        self.trial = policy.trial_of(begin)
+        self._policy = policy
         self._looks = Looks()
 
     def due(self, labels: int) -> bool:
         """Tell whether it is time for a look once so many labels have come in."""
         age = labels - self.begin
-        return age > 0 and age % self._check_labels == 0
+        return age > 0 and age % self._policy.check_labels == 0
 
     def over(self, labels: int) -> bool:
         """Tell whether the new fit has stood the test."""
-        return labels - self.begin >= self._most_labels
+        enough = self.trial.window.frauds >= self._policy.case_frauds
+        return labels - self.begin >= self._policy.probation_labels and enough
 
     def hear(self, after: Contender, heard: list[Heard], offset: int) -> None:
         """Let both score the labels since the last time; see :meth:`Trial.advance`."""
@@ -59,4 +53,4 @@ class Renewal:
 
     def look(self) -> Verdict | None:
         """Ask the gate whether the fit before is better; None where there is too little news for it."""
-        return look(self.trial.window, _AFTER, _BEFORE, self._looks, self._gate)
+        return look(self.trial.window, _AFTER, _BEFORE, self._looks, self._policy.trial)

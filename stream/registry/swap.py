@@ -50,7 +50,16 @@ class SwapPolicy:
     most_tries: int = 4
     """As long as the champion has not recovered, there are so many cases in a row on one drift."""
     trial_labels: int = 8_000
-    """Labels that a trial rests on at most."""
+    """Labels that a trial rests on; more, where there are fewer than `trial_frauds` frauds among them."""
+    trial_frauds: int = 40
+    case_frauds: int = 30
+    """With fewer frauds heard of, neither patience nor a probation ends, however many labels there were."""
+    rare: int = 20
+    """All of that up to so many times the labels: frauds may be rarer than can be waited for."""
+
+    def trial_of(self, heard: int) -> Trial:
+        """Return a trial that begins after so many labels."""
+        return Trial(self.trial_labels, heard, self.trial_frauds, self.rare * self.trial_labels)
 
 
 class Swap(NamedTuple):
@@ -84,10 +93,10 @@ class Rollback(NamedTuple):
 
 
 class Confirmation(NamedTuple):
-    """The new champion has passed its probation."""
+    """The new champion has passed its probation; without a verdict when there were too few frauds for one."""
 
     predecessor: str
-    verdict: Verdict
+    verdict: Verdict | None
     begin: int
 
 
@@ -207,7 +216,7 @@ class Case:
         if best is None or verdict is None or not verdict.passed:
             return None
         self.promoted(champion, window.added)
-        return Swap(best, verdict, "review", max(0, window.added - window.capacity))
+        return Swap(best, verdict, "review", window.begin)
 
     def _evaluate(self, labels: int, champion: str, challengers: Sequence[str]) -> Swap | Refusal | None:
         """After an alarm, look at the trial until somebody is better or patience ends."""
@@ -219,7 +228,7 @@ class Case:
         if best is not None and verdict is not None and verdict.passed:
             self.promoted(champion, labels)
             return Swap(best, verdict, trigger, begin)
-        if labels - begin < self._policy.patience_labels:
+        if not self._lasted(labels, self._policy.patience_labels):
             return None
         if best is None:
             best, verdict = self._ahead(self.trial.window, champion, challengers)
@@ -238,12 +247,17 @@ class Case:
         if verdict is not None and verdict.passed:
             self.rolled_back(champion, labels)
             return Rollback(predecessor, verdict, begin)
-        enough = self.trial.window.frauds >= self._policy.trial.min_frauds
-        if labels - begin < self._policy.probation_labels or not enough:
+        if not self._lasted(labels, self._policy.probation_labels):
             return None
         _, verdict = self._ahead(self.trial.window, champion, [predecessor])
         self._enter("cooldown", labels)
-        return None if verdict is None else Confirmation(predecessor, verdict, begin)
+        return Confirmation(predecessor, verdict, begin)
+
+    def _lasted(self, labels: int, least: int) -> bool:
+        """Tell whether this has gone on for so many labels, and for frauds enough to have decided on."""
+        assert self.trial is not None
+        age, frauds = labels - self._entered, self.trial.window.frauds
+        return age >= least and (frauds >= self._policy.case_frauds or age >= self._policy.rare * least)
 
     def _resume(self, labels: int) -> Resumption:
         drift = self._drift
@@ -286,7 +300,7 @@ class Case:
         self.state, self._entered, self._drift = state, labels, drift
         self._looks = {}
         on_trial = state in ("evaluating", "probation")
-        self.trial = Trial(self._policy.trial_labels, labels) if on_trial else None
+        self.trial = self._policy.trial_of(labels) if on_trial else None
         if state != "probation":
             self.predecessor = None
         if state != "evaluating":

@@ -40,25 +40,41 @@ class Memory:
     ----------
     capacity
         Labels kept; some 400 bytes each.
+    least_frauds
+        Frauds that are to be among them: where frauds are rare, more labels are kept for that.
+    most
+        Labels kept at most, however rare frauds are; None: `capacity`.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self._kept: deque[Heard] = deque(maxlen=capacity)
+    def __init__(self, capacity: int, least_frauds: int = 0, most: int | None = None) -> None:
+        self._kept: deque[Heard] = deque()
+        self._capacity = capacity
+        self._least_frauds = least_frauds
+        self._most = capacity if most is None else max(most, capacity)
+        self._frauds = 0
 
     def add(self, heard: Heard) -> None:
-        """Keep a label."""
+        """Keep a label, and let go of what is not needed any more."""
         self._kept.append(heard)
+        self._frauds += heard.is_fraud
+        while len(self._kept) > self._capacity and (
+            self._frauds - self._kept[0].is_fraud >= self._least_frauds or len(self._kept) > self._most
+        ):
+            self._frauds -= self._kept.popleft().is_fraud
 
     def last(self, count: int) -> list[Heard]:
         """Return the last `count` labels, or as many as there are, oldest first."""
         kept = len(self._kept)
         return [self._kept[place] for place in range(max(0, kept - count), kept)]
 
-    def teach(self, contender: Contender, count: int) -> None:
-        """Let a newborn learn the last `count` labels; 20 to 60 µs each."""
-        some = self.last(count)
+    def teach(self, contender: Contender, count: int) -> int:
+        """Let a newborn learn the last `count` labels, 20 to 60 µs each, and return how many these were.
+
+        Where frauds are rare they are more: as far back as there are `least_frauds` among them.
+        """
+        some = self._lesson(count)
         if not some:
-            return
+            return 0
         contender.model.learn_rows(
             Lessons(
                 [one.transaction_id for one in some],
@@ -67,6 +83,18 @@ class Memory:
                 [one.views for one in some],
             )
         )
+        return len(some)
+
+    def _lesson(self, count: int) -> list[Heard]:
+        some = self.last(count)
+        missing = self._least_frauds - sum(one.is_fraud for one in some)
+        if missing <= 0:
+            return some
+        kept, place = self._kept, len(self._kept) - len(some)
+        while place > 0 and missing > 0:
+            place -= 1
+            missing -= kept[place].is_fraud
+        return self.last(len(kept) - place)
 
 
 class Trial:
@@ -75,15 +103,18 @@ class Trial:
     Parameters
     ----------
     capacity
-        Labels that the comparison rests on at most.
+        Labels that the comparison rests on.
     heard
         Labels that had come in before.
+    least_frauds, most
+        It rests on more labels where there are fewer frauds among them, up to `most`; see
+        :class:`PrequentialWindow`.
     """
 
-    def __init__(self, capacity: int, heard: int) -> None:
+    def __init__(self, capacity: int, heard: int, least_frauds: int = 0, most: int | None = None) -> None:
         self.heard = heard
         """Labels that had come in at the last :meth:`advance`."""
-        self.window = PrequentialWindow(capacity)
+        self.window = PrequentialWindow(capacity, least_frauds, most)
         """What each contender said of each label."""
         self._still: dict[str, tuple[CompiledModel, int]] = {}
         """By version: its form, and the offset of the last label that it knew."""

@@ -99,3 +99,53 @@ def test_calibration_is_judged_over_the_window() -> None:
     quality = window.quality("a-1")
     assert quality.calibration_error == pytest.approx(0.1 / 2)  # half said 0.1, and none of them was
     assert quality.brier == pytest.approx((2 * 0.5**2 + 2 * 0.1**2) / 4)
+
+
+def rare(every: int, labels: int, window: PrequentialWindow) -> PrequentialWindow:
+    """Add labels of which each so-manyeth is a fraud, scored by their position."""
+    for n in range(window.added, window.added + labels):
+        window.add(f"t{n}", n % every == 0, {"a-1": n / 1e6, "b-1": -n / 1e6}, alerted=n % 7 == 0, amount=n)
+    return window
+
+
+def test_where_frauds_are_rare_the_window_reaches_back_to_enough_of_them() -> None:
+    window = rare(100, 5_000, PrequentialWindow(200, least_frauds=10, most=2_000))
+    pairs = window.paired("a-1", "b-1")
+    # The tenth fraud from the end is label 4,000.
+    assert (window.begin, len(pairs.is_fraud), pairs.is_fraud.sum()) == (4_000, 1_000, 10)
+    assert pairs.first[0] == 4_000 / 1e6
+    assert pairs.amount.tolist() == list(range(4_000, 5_000))
+    quality = window.quality("a-1")
+    assert (quality.labels, quality.frauds) == (1_000, 10)
+    assert window.paired("a-1", "b-1", since=4_990).is_fraud.tolist() == [False] * 10
+    # A model's judgement is that of a window that had as many rows from the start.
+    twin = rare(100, 5_000, PrequentialWindow(1_000))
+    assert twin.quality("a-1") == quality
+    assert window.correct("t4000", False)
+    assert window.quality("a-1").frauds == 10, "it reaches back further now"
+    assert not window.correct("t100", False)
+
+
+def test_where_they_are_not_it_is_as_long_as_was_asked() -> None:
+    window = rare(10, 5_000, PrequentialWindow(200, least_frauds=10, most=2_000))
+    assert (window.begin, window.capacity) == (4_800, 200)
+    # Frauds become rare, and frequent again: then what lies further back counts no more.
+    rare(100, 1_000, window)
+    assert window.begin == 5_000
+    assert window.quality("a-1").frauds == 10
+    rare(10, 300, window)
+    assert window.begin == 6_100
+    assert window.quality("a-1").labels == len(window.paired("a-1", "b-1").first) == 200
+
+
+def test_it_does_not_reach_back_over_more_labels_than_it_may() -> None:
+    window = rare(1_000, 5_000, PrequentialWindow(200, least_frauds=10, most=500))
+    assert (window.begin, window.capacity) == (4_500, 500)
+    assert window.quality("a-1").labels == 500
+
+
+def test_a_window_that_has_grown_goes_on_from_its_pickle() -> None:
+    window = rare(100, 3_000, PrequentialWindow(200, least_frauds=10, most=2_000))
+    twin: PrequentialWindow = pickle.loads(pickle.dumps(window))  # noqa: S301 - our own
+    assert rare(100, 700, twin).quality("b-1") == rare(100, 700, window).quality("b-1")
+    assert twin.begin == window.begin == 2_700

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream.drift.detectors import DetectorPolicy
+from stream.drift.detectors import DetectorPolicy, Drift
 from stream.evaluation.prequential import PrequentialWindow
 from stream.registry.case_state import CaseState
 from stream.registry.gate import GatePolicy
@@ -190,3 +190,43 @@ def test_without_a_probation_the_trial_compares_everybody() -> None:
     assert (case.state, case.trial) == ("cooldown", None)
     assert not case.due(499)
     assert case.due(500)
+
+
+def _ended(case: Case, every: int) -> tuple[int, Transition]:
+    """Let both models say the same of labels, each so-manyeth a fraud, until something is decided."""
+    for n in range(20_000):
+        assert case.trial is not None
+        score = 0.9 if n % every == 0 else 0.1
+        case.trial.window.add(f"t{n}", n % every == 0, {"a-1": score, "b-1": score})
+        if not case.due(n + 1):
+            continue
+        decision = case.decide(case.trial.window, "b-1", ["a-1"])
+        if decision is not None:
+            return n + 1, decision
+    raise AssertionError("nothing was decided")
+
+
+@pytest.mark.parametrize(("every", "patience", "probation"), [(8, 600, 400), (100, 2_950, 2_950)])
+def test_where_frauds_are_rare_a_case_waits_for_them(every: int, patience: int, probation: int) -> None:
+    case = Case(POLICY)
+    case._enter("evaluating", 0, Drift("missed_frauds", 0.1, 0.9, 100))
+    labels, refusal = _ended(case, every)
+    assert labels == patience
+    assert isinstance(refusal, Refusal)
+    assert refusal.verdict is not None
+    case = Case(POLICY)
+    case.promoted("a-1", 0)
+    labels, confirmed = _ended(case, every)
+    assert labels == probation
+    assert isinstance(confirmed, Confirmation)
+    assert confirmed.verdict is not None
+
+
+def test_a_probation_ends_also_where_there_are_hardly_any_frauds() -> None:
+    case = Case(POLICY)
+    case.promoted("a-1", 0)
+    labels, confirmed = _ended(case, 5_000)
+    assert labels == 20 * POLICY.probation_labels
+    assert isinstance(confirmed, Confirmation)
+    assert confirmed.verdict is None
+    assert case.state == "cooldown"

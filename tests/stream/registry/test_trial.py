@@ -71,6 +71,27 @@ def test_memory_holds_the_last_labels_and_teaches_them_in_order() -> None:
     assert taught.model.compile().predict(x).tolist() == straight.compile().predict(x).tolist()
 
 
+def test_where_frauds_are_rare_memory_reaches_back_to_enough_of_them() -> None:
+    memory = Memory(capacity=100, least_frauds=5, most=1_000)
+    for n in range(3_000):
+        memory.add(heard(n, fraud=n % 100 == 0, amount=1.0))
+    # The fifth fraud from the end is 2,500.
+    assert [one.offset for one in memory.last(10_000)] == list(range(2_500, 3_000))
+    assert [one.offset for one in memory.last(2)] == [2_998, 2_999]
+    newborn = Contender("forest-1", "forest", recipe("forest").build(1, NAMES), born=0)
+    assert memory.teach(newborn, 100) == newborn.model.taught == 500
+    # Where they are frequent, again, as many as were asked for.
+    for n in range(3_000, 3_100):
+        memory.add(heard(n, fraud=n % 10 == 0, amount=1.0))
+    assert len(memory.last(10_000)) == 100
+    newborn = Contender("forest-2", "forest", recipe("forest").build(2, NAMES), born=0)
+    assert memory.teach(newborn, 50) == newborn.model.taught == 50
+    # However rare, not for ever.
+    for n in range(3_100, 5_000):
+        memory.add(heard(n, fraud=False, amount=1.0))
+    assert len(memory.last(10_000)) == 1_000
+
+
 def test_a_copy_goes_on_alike() -> None:
     trial = Trial(100, heard=0)
     trial.advance({"a-1": says(0.1)}, [], offset=-1)
