@@ -47,7 +47,7 @@ class LearningPolicy:
     memory_labels: int = 4_000
     """The last labels, which a challenger that is born on a drift is taught first; more, where fewer than
     `memory_frauds` are frauds."""
-    memory_frauds: int = 20
+    memory_frauds: int = 30
     swap: SwapPolicy = field(default_factory=SwapPolicy)
 
 

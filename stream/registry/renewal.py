@@ -44,8 +44,8 @@ class Renewal:
 
     def over(self, labels: int) -> bool:
         """Tell whether the new fit has stood the test."""
-        enough = self.trial.window.frauds >= self._policy.case_frauds
-        return labels - self.begin >= self._policy.probation_labels and enough
+        policy = self._policy
+        return policy.lasted(labels - self.begin, self.trial.window.frauds, policy.probation_labels)
 
     def hear(self, after: Contender, heard: list[Heard], offset: int) -> None:
         """Let both score the labels since the last time; see :meth:`Trial.advance`."""

@@ -51,11 +51,26 @@ class SwapPolicy:
     """As long as the champion has not recovered, there are so many cases in a row on one drift."""
     trial_labels: int = 8_000
     """Labels that a trial rests on; more, where there are fewer than `trial_frauds` frauds among them."""
-    trial_frauds: int = 40
-    case_frauds: int = 30
-    """With fewer frauds heard of, neither patience nor a probation ends, however many labels there were."""
+    trial_frauds: int = 60
+    frauds_a_label: float = 0.0075
+    """Neither patience nor a probation ends before this share of its labels has been heard of as frauds:
+    where they are rarer than about one in a hundred, both last longer."""
     rare: int = 20
     """All of that up to so many times the labels: frauds may be rarer than can be waited for."""
+
+    def lasted(self, labels: int, frauds: int, least: int) -> bool:
+        """Tell whether what is to last `least` labels has, and has heard of frauds enough to decide on.
+
+        Examples
+        --------
+        >>> policy = SwapPolicy()
+        >>> policy.lasted(8_000, 88, least=8_000), policy.lasted(8_000, 8, least=8_000)
+        (True, False)
+        """
+        if labels < least:
+            return False
+        enough = max(self.frauds_a_label * least, self.trial.min_frauds)
+        return frauds >= enough or labels >= self.rare * least
 
     def trial_of(self, heard: int) -> Trial:
         """Return a trial that begins after so many labels."""
@@ -254,10 +269,8 @@ class Case:
         return Confirmation(predecessor, verdict, begin)
 
     def _lasted(self, labels: int, least: int) -> bool:
-        """Tell whether this has gone on for so many labels, and for frauds enough to have decided on."""
         assert self.trial is not None
-        age, frauds = labels - self._entered, self.trial.window.frauds
-        return age >= least and (frauds >= self._policy.case_frauds or age >= self._policy.rare * least)
+        return self._policy.lasted(labels - self._entered, self.trial.window.frauds, least)
 
     def _resume(self, labels: int) -> Resumption:
         drift = self._drift

@@ -206,7 +206,7 @@ def _ended(case: Case, every: int) -> tuple[int, Transition]:
     raise AssertionError("nothing was decided")
 
 
-@pytest.mark.parametrize(("every", "patience", "probation"), [(8, 600, 400), (100, 2_950, 2_950)])
+@pytest.mark.parametrize(("every", "patience", "probation"), [(8, 600, 400), (100, 1_950, 1_950)])
 def test_where_frauds_are_rare_a_case_waits_for_them(every: int, patience: int, probation: int) -> None:
     case = Case(POLICY)
     case._enter("evaluating", 0, Drift("missed_frauds", 0.1, 0.9, 100))
