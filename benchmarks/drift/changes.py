@@ -24,6 +24,8 @@ class Change(NamedTuple):
     days: int
     at: tuple[int, ...]
     """Days on which frauds change, or begin to."""
+    rare: int = 1
+    """How many times rarer than one in a hundred frauds are."""
 
 
 CHANGES: Final[Mapping[str, Change]] = {
@@ -31,6 +33,7 @@ CHANGES: Final[Mapping[str, Change]] = {
     "gradual": Change("gradual", 140, (60,)),
     "incremental": Change("incremental", 140, (60,)),
     "recurring": Change("recurring", 160, (40, 80, 120)),
+    "rare": Change("sudden", 120, (60,), rare=10),
 }
 
 
@@ -56,7 +59,9 @@ def live_through(name: str, seed: int, batch: bool = True) -> dict[str, Any]:
     first = change.at[0]
     # On as many days as its rival.
     settings = Settings(batch="on" if batch else "off", batch_window_days=WINDOW_DAYS)
-    seen = observe(simulated(change.scenario, seed, change.days, first), seed, change.days, settings)
+    seen = observe(
+        simulated(change.scenario, seed, change.days, first, rare=change.rare), seed, change.days, settings
+    )
     scores = {
         "served": seen.served,
         "alone": seen.alone,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,19 +49,24 @@ class Observed(NamedTuple):
 
 
 def simulated(
-    scenario: Scenario, seed: int, days: int, change_day: int, size: float = 1.0
+    scenario: Scenario, seed: int, days: int, change_day: int, size: float = 1.0, rare: int = 1
 ) -> Iterator[Recorded]:
-    """Simulate 1,000 customers, some 2,000 transactions a day."""
+    """Simulate 1,000 customers, some 2,000 transactions a day, of which one in a hundred is a fraud.
+
+    With `rare`, so many times as many of both, and one in so many of the frauds: as many as before.
+    """
     simulator = Simulator(
-        customers=1_000,
-        terminals=2_000,
+        customers=1_000 * rare,
+        terminals=2_000 * rare,
         seed=seed,
         days=days,
         scenario=scenario,
         change_day=change_day,
         change_size=size,
     )
-    return as_recorded(iter(simulator))
+    for one in as_recorded(iter(simulator)):
+        if not one.is_fraud or crc32(one.transaction.transaction_id.encode()) % rare == 0:
+            yield one
 
 
 def observe(records: Iterable[Recorded], seed: int, days: int, settings: Settings) -> Observed:
