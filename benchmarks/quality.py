@@ -52,6 +52,7 @@ def lines() -> dict[str, Line]:
     apart = [name for name, one in RECIPES.items() if any(part.view != "all" for part in one.ingredients)]
     return {
         "default": Line(Settings()),
+        "default+lightgbm": Line(Settings(batch="on")),
         **{name: Line(settings) for name, settings in alone.items() if name not in apart},
         "lightgbm": Line(
             Settings(champion="logistic", challengers=(), batch="on", batch_every_days=7.0),

@@ -203,15 +203,13 @@ class PrequentialWindow:
 
     def quality(self, version: str) -> Quality:
         """Judge one model on those transactions of the window that it scored."""
-        self._settle()
+        rows = self._rows()
         column = self._scores.get(version)
         if column is None:
             return Quality(*(np.nan,) * 6, 0, 0)
-        scored = ~np.isnan(column)
-        if self.capacity > self._least:
-            scored[np.arange(self._oldest, self.begin) % self.capacity] = False
-        is_fraud, score = self._is_fraud[scored], column[scored]
-        alerts, frauds = int(self._alerted[scored].sum()), int(is_fraud.sum())
+        rows = rows[~np.isnan(column[rows])]
+        is_fraud, score = self._is_fraud[rows], column[rows]
+        alerts, frauds = int(self._alerted[rows].sum()), int(is_fraud.sum())
         caught = caught_among_top(is_fraud, score, alerts)
         calibration = CalibrationTally()
         calibration.add(is_fraud, score)
@@ -236,15 +234,17 @@ class PrequentialWindow:
         since
             Only labels from this position on (see `added`).
         """
-        self._settle()
-        positions = np.arange(max(since, self.begin), self.added)
-        rows = positions % self.capacity
+        rows = self._rows(since)
         empty = np.full(self.capacity, np.nan)
         one = self._scores.get(first, empty)[rows]
         other = self._scores.get(second, empty)[rows]
         both = ~(np.isnan(one) | np.isnan(other))
         rows = rows[both]
         return Paired(self._is_fraud[rows], one[both], other[both], self._amount[rows], self._alerted[rows])
+
+    def _rows(self, since: int = 0) -> NDArray[np.intp]:
+        """Return the rows of the labels that count, oldest first."""
+        return np.arange(max(since, self.begin), self.added) % self.capacity
 
 
 def _moved(

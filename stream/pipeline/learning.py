@@ -262,7 +262,7 @@ class Learner:
             return events
         serving = last is not None and last.version == self.field.champion
         answering = serving and self.case.state == "evaluating"
-        before = None if last is None else replace(last)
+        before = replace(last) if last is not None and serving else None
         learned, frauds = int(metrics["learned"]), int(metrics["frauds_learned"])
         contender = self.field.admit(
             recipe,
@@ -287,7 +287,7 @@ class Learner:
             self._renew(contender, events, now_ms)
         elif contender is last:
             # In a probation of its own it is compared with its predecessor already.
-            if serving and before is not None and self.case.state != "probation":
+            if before is not None and self.case.state != "probation":
                 self._compare(before, contender)
             self.publish()
         else:
@@ -442,7 +442,6 @@ class Learner:
     def _on_drift(self, drift: Drift, events: list[ModelEvent], now_ms: int) -> None:
         self._teach()  # before one is born, which is taught what it is to know of the past
         self.drifts += 1
-        self.alarm = self.offset
         champion = self.field.contenders[self.field.champion]
         what = "frauds outranked by the rest" if drift.signal == "missed_frauds" else "false alerts"
         detail = f"{champion.version}: {what}, {drift.before:.0%} before and {drift.after:.0%} after"
@@ -455,8 +454,13 @@ class Learner:
             "window_end": self.window.added,
         }
         events.append(self._event("drift", champion.version, None, detail, evidence, now_ms))
-        if self._make_room(events, now_ms):
-            self._bear(champion, events, now_ms)
+        self._call_for_help(self._make_room(events, now_ms), events, now_ms)
+
+    def _call_for_help(self, room: bool, events: list[ModelEvent], now_ms: int) -> None:
+        """Ask the fitter for a fit and, where there is room, let a challenger be born; then compare all."""
+        self.alarm = self.offset
+        if room:
+            self._bear(self.field.contenders[self.field.champion], events, now_ms)
         else:
             self.publish()  # the alarm, which the fitter waits for
         self._advance_trial()
@@ -583,12 +587,7 @@ class Learner:
             detail += "; it has not recovered, and the next case is open"
         events.append(self._event("gate_refused", champion, None, detail, evidence, now_ms))
         if refusal.drift is not None:
-            self.alarm = self.offset
-            if not self.field.crowded():
-                self._bear(self.field.contenders[champion], events, now_ms)
-            else:
-                self.publish()
-            self._advance_trial()
+            self._call_for_help(not self.field.crowded(), events, now_ms)
             return
         # A model that has come to nothing would cost its share of scoring and learning for ever, and each
         # alarm would add one: that is how a learner that is behind falls further behind.

@@ -76,8 +76,8 @@ class Field:
 
     def fitted(self, recipe_name: str) -> Contender | None:
         """Find the contender that is fitted elsewhere by this recipe, the last one born; None without any."""
-        found = [one for one in self.contenders.values() if one.recipe == recipe_name]
-        return next((one for one in reversed(found) if one.fitted_to is not None), None)
+        fitted = (one for one in reversed(self.contenders.values()) if one.fitted_to is not None)
+        return next((one for one in fitted if one.recipe == recipe_name), None)
 
     @property
     def frozen(self) -> list[str]:

@@ -9,6 +9,7 @@ of them equally late. What that cannot show is how a model ages until its labels
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -64,8 +65,7 @@ class Memory:
 
     def last(self, count: int) -> list[Heard]:
         """Return the last `count` labels, or as many as there are, oldest first."""
-        kept = len(self._kept)
-        return [self._kept[place] for place in range(max(0, kept - count), kept)]
+        return [*islice(reversed(self._kept), count)][::-1]
 
     def teach(self, contender: Contender, count: int) -> int:
         """Let a newborn learn the last `count` labels, 20 to 60 µs each, and return how many these were.
@@ -86,15 +86,14 @@ class Memory:
         return len(some)
 
     def _lesson(self, count: int) -> list[Heard]:
-        some = self.last(count)
-        missing = self._least_frauds - sum(one.is_fraud for one in some)
-        if missing <= 0:
-            return some
-        kept, place = self._kept, len(self._kept) - len(some)
-        while place > 0 and missing > 0:
-            place -= 1
-            missing -= kept[place].is_fraud
-        return self.last(len(kept) - place)
+        some: list[Heard] = []
+        frauds = 0
+        for one in reversed(self._kept):
+            if len(some) >= count and frauds >= self._least_frauds:
+                break
+            some.append(one)
+            frauds += one.is_fraud
+        return some[::-1]
 
 
 class Trial:

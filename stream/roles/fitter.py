@@ -228,6 +228,8 @@ class FitterRole:
             joined += 1
             self._window.add(label, pending.features)
             # After each label, not after each batch: how labels are cut into batches changes nothing.
+            if self._window.frauds < self._policy.min_frauds:
+                continue
             scheduled = self._due()
             if scheduled or self._wanted(place.offset):
                 fits.append(self._fit_and_offer(place.offset, on_alarm=not scheduled))
@@ -246,14 +248,11 @@ class FitterRole:
         )
 
     def _due(self) -> bool:
-        if self._window.frauds < self._policy.min_frauds:
-            return False
         return self._scheduled_ms is None or self._window.now_ms - self._scheduled_ms >= self._policy.every_ms
 
     def _wanted(self, offset: int) -> bool:
         """Tell whether there was an alarm by this label, and no fit since that knows what it was about."""
-        enough = self._window.frauds >= self._policy.min_frauds
-        return enough and self._fitted_offset < self._alarm <= offset
+        return self._fitted_offset < self._alarm <= offset
 
     def _look_for_alarm(self) -> int:
         """Read from the roster at which label a case on the champion was opened last."""

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from math import isfinite, nan
 from typing import Literal, NamedTuple
 
-import river
-
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.decoding import dead_letter, decode_labels
 from stream.drift.arrival import Arrivals
 from stream.errors import OffsetGapError, SnapshotError
-from stream.features.catalogue import SCHEMA, WIDTH
+from stream.features.catalogue import SCHEMA
 from stream.pipeline.label_sources import SUSPECT_SCORE, LabelSources, is_learnt
-from stream.pipeline.learning import Joined, Learner, LearningPolicy, Offer, Outcome, Publication
+from stream.pipeline.learning import Joined, Learner, LearningPolicy, Offer, Outcome
 from stream.pipeline.pending import Pending
 from stream.pipeline.risk_book import RiskBook
 from stream.pipeline.signs import arrivals_of, event_of_arrival
@@ -26,17 +24,10 @@ from stream.records import DeadLetter, DeadLetterReason, Label, LabelSource, Mod
 from stream.registry.checkpoint import decode_checkpoint, encode_checkpoint
 from stream.registry.orders import Order, decode_order
 from stream.registry.seal import Key
-from stream.registry.snapshot import (
-    Member,
-    Roster,
-    SnapshotInfo,
-    decode_snapshot,
-    digest_of,
-    encode_roster,
-    encode_snapshot,
-)
+from stream.registry.snapshot import decode_snapshot, digest_of
 from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
+from stream.roles.publisher import Publisher
 from stream.roles.resumption import CatchUp, Place, Resumption, resume
 from stream.settings import LostState, Settings
 from stream.tokens import NO_TOKENS, Tokens
@@ -184,16 +175,12 @@ class LearnerRole:
         self._waits = waits
         self._pendings = PendingReader(store, waits.redis)
         self._token = Token(0)
-        self._edition = 0
-        """Of the last roster published, among those of this token."""
-        self._roster: bytes | None = None
-        """The last roster published, sealed."""
         self._stored = -1
         self._scorers: CatchUp | None = None
         self.resumption = Resumption(0, 0)
         """How it went on at its start."""
         self._state = _State(Learner(policy.learning))
-        self._published_ms = clock()
+        self._publisher = Publisher(store, clock, signing_key, waits)
         self._ordered: dict[int, bytes] = {}
         """Orders that wait to be carried out, by number."""
 
@@ -239,7 +226,7 @@ class LearnerRole:
             The store has lost everything, and the policy is to stop.
         """
         self._token, self._stored = self._waits.redis(self._store.take_learner)
-        self._edition = 0
+        self._publisher.begin(self._token)
         if log is not None:
             place = Place(self._topics.labels, 0, log)
             self.resumption = resume(place, self._stored, self._policy.lost_state, self._waits)
@@ -258,14 +245,14 @@ class LearnerRole:
             case "cold":
                 return self._start_cold()
             case "rebuild":
-                self._publish()
+                self._publisher.publish(self.learner)
                 return max(self.resumption.begin, self._state.offset + 1)
         if self._state.offset < 0 <= self._stored:
             _log.warning(
                 "no usable checkpoint, but labels to offset %d were applied: learning from the log's start",
                 self._stored,
             )
-        self._publish()
+        self._publisher.publish(self.learner)
         return self._state.offset + 1
 
     def handle(self, batch: Sequence[Record]) -> LearnerReport:
@@ -302,7 +289,7 @@ class LearnerRole:
             self._state.offset = fresh[-1].offset
         self._state.parked = parked
         # Before the commit: whoever sees the watermark may count on scorers having the models, too.
-        self._publish()
+        self._publisher.publish(self.learner)
         self._commit(outcome, risks)
         committed = time.perf_counter()
         # Those that were acknowledged have been emitted; one that is given up was parked then, perhaps.
@@ -359,7 +346,7 @@ class LearnerRole:
         self._waits.redis(self._store.commit_labels, self._token, self._stored, {}, {}, self._stored)
         if self._may_publish(self._clock()):
             self.learner.publish()
-            self._publish()
+            self._publisher.publish(self.learner)
         self._restore_roster()
         offered = self._waits.redis(self._store.offered, self._state.offer) is not None
         self._ordered = self._waits.redis(self._store.orders, self._state.order)
@@ -379,7 +366,7 @@ class LearnerRole:
 
     def _start_cold(self) -> int:
         self._state.offset = self.resumption.answered - 1
-        self._publish()
+        self._publisher.publish(self.learner)
         # Said once: from now on nothing is missing.
         self._store_effects({}, {})
         self.checkpoint()
@@ -471,7 +458,7 @@ class LearnerRole:
         return joined, parked[excess:], given_up, places
 
     def _learn(self, joined: list[Joined], now_ms: int) -> tuple[Outcome, dict[RiskKey, bytes]]:
-        publishing = now_ms - self._published_ms >= self._policy.snapshot_gap_ms
+        publishing = now_ms - self._publisher.published_ms >= self._policy.snapshot_gap_ms
         outcome = self.learner.learn_batch(joined, now_ms, publishing=publishing)
         book = RiskBook(outcome.notes)
         stored = self._waits.redis(self._store.find_risks, book.keys) if book.keys else {}
@@ -506,7 +493,7 @@ class LearnerRole:
         """Tell whether time asks for snapshots: for the first few labels, or for many that were held back."""
         policy, unpublished = self._policy, self.learner.unpublished
         many = unpublished >= policy.learning.snapshot_labels
-        waited = now_ms - self._published_ms
+        waited = now_ms - self._publisher.published_ms
         return unpublished > 0 and waited >= (policy.snapshot_gap_ms if many else policy.snapshot_ms)
 
     def _look_at_offer(self, now_ms: int) -> tuple[Literal["admitted", "refused"] | None, list[ModelEvent]]:
@@ -563,45 +550,16 @@ class LearnerRole:
         self._waits.redis(self._store.commit_labels, self._token, offset, risks, verdicts, self._stored)
         self._stored = max(offset, self._stored)
 
-    def _publish(self) -> None:
-        publication = self.learner.publication()
-        if publication is None:
-            return
-        snapshots = {self._key(one): self._snapshot(one) for one in publication}
-        members = tuple(
-            Member(
-                version=one.version,
-                recipe=one.recipe,
-                snapshot=one.snapshot,
-                key=self._key(one),
-                digest=digest_of(snapshots[self._key(one)]),
-            )
-            for one in publication
-        )
-        self._edition += 1
-        roster = Roster(
-            roster=self.learner.roster,
-            champion=publication[0].version,
-            members=members,
-            term=self._token,
-            edition=self._edition,
-            alarm=self.learner.alarm,
-        )
-        sealed = encode_roster(roster, self._signing_key)
-        self._waits.redis(self._store.publish, self._token, sealed, snapshots)
-        self._roster = sealed
-        self._published_ms = self._clock()
-
     def _restore_roster(self) -> None:
         """Publish anew where another roster lies in the store than the one that was published.
 
         A scorer that starts has none to compare with, and would take an older one for good.
         """
-        found = self._waits.redis(self._store.roster)
-        if self._roster is None or found is None or found == self._roster:
+        found = self._publisher.replaced()
+        if found is None:
             return
         self.learner.publish()
-        self._publish()
+        self._publisher.publish(self.learner)
         detail = (
             "another roster of models lay in Redis than was published, and is replaced: somebody may write"
             " there who should not, or a backup was restored"
@@ -612,31 +570,16 @@ class LearnerRole:
             kind="roster_restored",
             model_version=self.learner.field.champion,
             detail=detail,
-            evidence={"found": digest_of(found).hex(), "term": self._token, "edition": self._edition},
+            evidence={
+                "found": digest_of(found).hex(),
+                "term": self._token,
+                "edition": self._publisher.edition,
+            },
             label_offset=self._state.offset,
             event_time=self.learner.label_time,
             recorded_at=now,
         )
         self._emit([event], [])
-
-    def _key(self, one: Publication) -> str:
-        # With the token: after a restart a snapshot may carry a number again, learnt anew.
-        return f"{one.version}.{one.snapshot}.{self._token}"
-
-    def _snapshot(self, one: Publication) -> bytes:
-        info = SnapshotInfo(
-            model_version=one.version,
-            snapshot=one.snapshot,
-            recipe=one.recipe,
-            parameters=one.parameters,
-            parents=(one.parent,) if one.parent else (),
-            feature_schema=SCHEMA,
-            features=WIDTH,
-            label_offset=self.learner.offset if one.fitted_to is None else one.fitted_to,
-            river_version=river.__version__,
-            metrics={"learned": float(one.learned), "frauds_learned": float(one.frauds_learned)},
-        )
-        return encode_snapshot(info, one.compiled, self._signing_key)
 
     def _emit(self, events: Sequence[ModelEvent], letters: Sequence[DeadLetter]) -> None:
         outgoing = [

@@ -294,8 +294,8 @@ def test_a_learner_that_is_killed_ends_where_it_would_have_ended(killed_after: i
     assert heir.learner.learned == whole.learner.learned == 150
     heir.learner.publish()
     whole.learner.publish()
-    heir._publish()
-    whole._publish()
+    heir._publisher.publish(heir.learner)
+    whole._publisher.publish(whole.learner)
     assert probe(world) == probe(undisturbed)
 
 
