@@ -64,8 +64,10 @@ class SwapPolicy:
         Examples
         --------
         >>> policy = SwapPolicy()
-        >>> policy.lasted(8_000, 88, least=8_000), policy.lasted(8_000, 8, least=8_000)
-        (True, False)
+        >>> [policy.lasted(8_000, frauds, least=8_000) for frauds in (88, 30)]
+        [True, False]
+        >>> policy.lasted(160_000, 30, least=8_000)
+        True
         """
         if labels < least:
             return False

@@ -149,3 +149,14 @@ def test_a_window_that_has_grown_goes_on_from_its_pickle() -> None:
     twin: PrequentialWindow = pickle.loads(pickle.dumps(window))  # noqa: S301 - our own
     assert rare(100, 700, twin).quality("b-1") == rare(100, 700, window).quality("b-1")
     assert twin.begin == window.begin == 2_700
+
+
+def test_labels_that_were_there_before_the_window_grew_can_be_corrected() -> None:
+    window = PrequentialWindow(10, least_frauds=2, most=100)
+    for n in range(25):
+        window.add(f"t{n}", n == 3, {"a-1": n / 100})
+        window.quality("a-1")
+    assert window.capacity > 20
+    assert window.correct("t4", True)
+    assert window.begin == 3
+    assert window.paired("a-1", "a-1").is_fraud.nonzero()[0].tolist() == [0, 1]

@@ -406,3 +406,14 @@ def test_verdicts_are_stored_with_their_offsets_and_who_spoke() -> None:
     assert unpack_verdicts(pack_verdicts(said)) == said
     # As they were stored before they said who spoke.
     assert unpack_verdicts(b"\x92\x92\x05\xc2\x92\x09\xc3") == (Said(5, False), Said(9, True))
+
+
+def test_where_frauds_are_rare_the_learner_judges_and_teaches_by_enough_of_them() -> None:
+    policy = replace(POLICY, window_labels=100, window_frauds=5, memory_labels=60, memory_frauds=3)
+    learner = Learner(policy)
+    for n in range(1_000):
+        learn(learner, joined(n, fraud=n % 100 == 0))
+    quality = learner.quality()["logistic-1"]
+    assert (quality.labels, quality.frauds) == (500, 5)
+    assert sum(one.is_fraud for one in learner.memory.last(1_000)) == 3
+    assert len(learner.memory.last(1_000)) == 300

@@ -230,3 +230,13 @@ def test_a_probation_ends_also_where_there_are_hardly_any_frauds() -> None:
     assert isinstance(confirmed, Confirmation)
     assert confirmed.verdict is None
     assert case.state == "cooldown"
+
+
+def test_a_trial_reaches_back_to_enough_frauds_where_these_are_rare() -> None:
+    case = Case(SwapPolicy())
+    case.promoted("a-1", 0)
+    assert case.trial is not None
+    window = case.trial.window
+    for n in range(50_000):
+        window.add(f"t{n}", n % 1_000 == 0, {"a-1": 0.5, "b-1": 0.5})
+    assert window.paired("a-1", "b-1").is_fraud.sum() == 50
