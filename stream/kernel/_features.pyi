@@ -1,0 +1,26 @@
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+STATE_BYTES: Final[int]
+RISK_BYTES: Final[int]
+
+def observe(
+    rows: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    times: NDArray[np.int64],
+    amounts: NDArray[np.float64],
+    terminals: list[str],
+    countries: list[str | None],
+    categories: list[str | None],
+    channels: list[str | None],
+    described: NDArray[np.float64],
+) -> None: ...
+def describe_risks(
+    rows: NDArray[np.uint8],
+    places: NDArray[np.int64],
+    times: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    described: NDArray[np.float64],
+) -> None: ...
