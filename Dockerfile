@@ -1,8 +1,11 @@
 # syntax=docker/dockerfile:1
 # One image for every command: `docker run fraudstream worker --role score`, `... topics create`, and so on.
 
-# The image has no compiler: every dependency must come as a wheel.
+# The image has no compiler: every dependency must come as a wheel. Here one compiles the kernel.
 FROM python:3.12.11-slim-bookworm AS build
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 # Every file that comes from elsewhere has one of the hashes that were locked (`make lock`).
 COPY requirements requirements
@@ -10,11 +13,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --require-hashes --only-binary=:all: --requirement requirements/build.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip wheel --require-hashes --only-binary=:all: --wheel-dir /wheels --requirement requirements/image.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY stream stream
 COPY producers producers
 COPY consumers consumers
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python -m zipfile -l /wheels/fraudstream-*.whl | grep --quiet kernel/_features
 
 FROM python:3.12.11-slim-bookworm
 # LightGBM's wheel brings everything but the OpenMP runtime, which slim images leave out.

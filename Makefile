@@ -64,7 +64,7 @@ soak: .venv/installed-dev services ## Run the pipeline at half its capacity for 
 
 # For the image's Python and system, whatever this machine is.
 lock: .venv/installed-dev ## Lock what the image is made of, with hashes, and list it (SBOM)
-	@echo "setuptools>=77" | $(BIN)/python -m uv pip compile $(LOCKED) --output-file requirements/build.txt -
+	@printf '%s\n' 'cython>=3.1,<4' 'setuptools>=77' | $(BIN)/python -m uv pip compile $(LOCKED) --output-file requirements/build.txt -
 	@$(BIN)/python -m uv pip compile $(LOCKED) --extra batch --extra desk --output-file requirements/image.txt pyproject.toml
 	@$(BIN)/python -m tools.list_parts
 	@echo "locked: requirements/build.txt, requirements/image.txt; listed: requirements/sbom.cdx.json"
@@ -78,7 +78,7 @@ services:
 	@tests/services/install.sh
 
 # The stamps are newer than what they were made from, so a second run does nothing.
-.venv/installed: .venv/python pyproject.toml
+.venv/installed: .venv/python pyproject.toml setup.py $(wildcard stream/kernel/*.pyx)
 	@echo "installing fraudstream into .venv"
 	@$(PIP) --editable '.[embedded,report]'
 	@touch $@

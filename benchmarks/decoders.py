@@ -15,6 +15,7 @@ import numpy as np
 from consumers.decoder import Decoder
 from consumers.redrive import Filed, Redrive
 from stream.adapters.kafka_access import KafkaAccess
+from stream.columns import Transactions
 from stream.decoding import Decoded, dead_letter, decode_labels, decode_transactions
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
@@ -125,7 +126,7 @@ def feed_customer(data: bytes) -> None:
     with suppress(SnapshotError):
         rows = unpack_customers([data])
         observe(CustomerState.of(rows[0]), _TRANSACTION)
-        observe_all(rows, [0], [_TRANSACTION])
+        observe_all(rows, np.array([0]), Transactions.of([_TRANSACTION]))
 
 
 def feed_risk(data: bytes) -> None:
@@ -134,7 +135,7 @@ def feed_risk(data: bytes) -> None:
         (record,) = unpack_risks([data])
         terminal_risk(record, NOW)
         customer_risk(record, NOW)
-        terminal_risks(unpack_risk_rows([data]), np.array([NOW]))
+        terminal_risks(unpack_risk_rows([data]), np.array([0]), np.array([NOW]))
 
 
 def feed_verdicts(data: bytes) -> None:

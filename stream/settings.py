@@ -75,6 +75,14 @@ class Settings(TransportSettings):
             " where as much waits.",
         ),
     ] = 2000
+    kernel: Annotated[
+        Literal["auto", "on", "off"],
+        Field(
+            description="Whether the compiled kernel is used: where it is there; always, so that nothing"
+            " starts without; or never. Scores are the same to the last bit, and take two to three times as"
+            " long without."
+        ),
+    ] = "auto"
     niceness: Annotated[
         int,
         Field(

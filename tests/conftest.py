@@ -1,10 +1,12 @@
 """What all tests share: an environment that is not the caller's, and services declared by marks."""
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
+from stream import kernel
 from tests.services.plugin import pytest_configure as configure_services
 from tests.services.plugin import (  # noqa: F401 - pytest finds its hooks here
     pytest_runtest_makereport,
@@ -13,6 +15,19 @@ from tests.services.plugin import (  # noqa: F401 - pytest finds its hooks here
     pytest_terminal_summary,
     pytest_testnodedown,
 )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, id="numpy"),
+        pytest.param(True, id="compiled", marks=pytest.mark.service("kernel")),
+    ],
+)
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run a module's tests without the compiled kernel, and with it."""
+    with kernel.using(request.param):
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from stream import kernel
 from stream.adapters.recorded import RecordedFile
 from stream.backtest.analysts import Analysts
 from stream.backtest.answers import Answers
@@ -105,6 +106,7 @@ def backtest(
     if report is not None:
         _check_report(report)
     settings = load_settings()
+    kernel.choose(settings.kernel)
     calm_collector()
     collector = Collector(settings.seed) if report else None
     happened: list[ModelEvent] = []

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from stream.clock import Clock
 from stream.doctor.configuration import check_configuration
 from stream.doctor.finding import Finding, wrong
-from stream.doctor.installation import check_installation
+from stream.doctor.installation import check_installation, check_kernel
 from stream.doctor.kafka import check_kafka
 from stream.doctor.redis import check_redis
 from stream.errors import SettingsError
@@ -35,6 +35,7 @@ def examine(
         Take precedence over the settings.
     """
     yield from check_installation()
+    yield check_kernel()
     try:
         settings = load_settings(broker=broker, redis=redis)
     except SettingsError as error:

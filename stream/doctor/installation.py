@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 
 from packaging.requirements import Requirement
 
-from stream import __version__
-from stream.doctor.finding import Finding, good, wrong
+from stream import __version__, kernel
+from stream.doctor.finding import Finding, good, warning, wrong
 
 
 def check_installation(name: str = "fraudstream") -> Iterator[Finding]:
@@ -20,6 +20,17 @@ def check_installation(name: str = "fraudstream") -> Iterator[Finding]:
             "versions",
             f"fraudstream {__version__} on Python {platform.python_version()}, every library as required",
         )
+
+
+def check_kernel() -> Finding:
+    """Say whether the kernel was compiled."""
+    if kernel.BUILT:
+        return good("kernel", "compiled")
+    return warning(
+        "kernel",
+        "not compiled: scoring takes two to three times as long; install fraudstream again where a C compiler"
+        " and Python's headers are (Debian: gcc, python3-dev)",
+    )
 
 
 def _mismatches(name: str) -> Iterator[str]:

@@ -8,11 +8,12 @@ those bytes of the row that are not (``docs/redis-format.md``).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.errors import SnapshotError
 
 Rows = NDArray[np.void]
@@ -34,8 +35,16 @@ def put(rows: Rows, places: Places, some: Rows) -> None:
     _words(rows)[places] = _words(some)
 
 
+def as_bytes(rows: Rows) -> NDArray[np.uint8]:
+    """Return the rows as the bytes that they are, shape (n, bytes of a row); no copy."""
+    return rows.view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
+
+
 def _words(rows: Rows) -> NDArray[np.uint64]:
     return rows.view(np.uint64).reshape(len(rows), rows.dtype.itemsize // 8)
+
+
+_WRONG: Final = {1: "too short", 2: "of another layout", 3: "not whole", 4: "not as it is packed"}
 
 
 class Packing:
@@ -66,16 +75,19 @@ class Packing:
         self._width = dtype.itemsize
         self._marks = -(-self._width // 8)
         self._head = 1 + -(-self._marks // 8)
-        self._order = np.concatenate(list(_planes(dtype)))
+        self._order = np.concatenate(list(_planes(dtype))).astype(np.int32)
         self._back = np.argsort(self._order)
 
     def pack(self, rows: Rows) -> list[bytes]:
         """Return each row as it is kept."""
         if not len(rows):
             return []
+        if kernel.in_use():
+            raw = as_bytes(np.ascontiguousarray(rows))
+            return kernel.packing.pack(raw, self._order, self._layout, self._head, self._marks)
         head, marked = self._head, self._head + self._marks
         whole = np.empty((len(rows), marked + self._width), np.uint8)
-        raw = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), self._width)
+        raw = as_bytes(np.ascontiguousarray(rows))
         whole[:, marked:] = np.take(raw, self._order, axis=1)
         whole[:, head:marked] = np.packbits(whole[:, marked:] != 0, axis=1)
         whole[:, 1:head] = np.packbits(whole[:, head:marked] != 0, axis=1)
@@ -97,20 +109,28 @@ class Packing:
         """
         if not packed:
             return np.zeros(0, self.dtype)
+        if kernel.in_use():
+            rows: Rows = np.empty(len(packed), self.dtype)
+            wrong = kernel.packing.unpack(
+                *([*packed], self._order, self._layout, self._head, self._marks), as_bytes(rows)
+            )
+            if wrong:
+                raise self.damaged(_WRONG[wrong])
+            return rows
         sizes = np.array([len(one) for one in packed])
         if sizes.min() < self._head:
-            raise self.damaged("too short")
+            raise self.damaged(_WRONG[1])
         flat = np.frombuffer(b"".join(packed), np.uint8)
         ends = np.cumsum(sizes)
         heads = flat[(ends - sizes)[:, None] + np.arange(self._head)]
         if (heads[:, 0] != self._layout).any():
-            raise self.damaged("of another layout")
+            raise self.damaged(_WRONG[2])
         marks, places = self._placed(flat, ends - sizes + self._head, ends, heads[:, 1:], self._marks)
         raw, places = self._placed(flat, places, ends, marks, self._width)
         if (places != ends).any():
-            raise self.damaged("not whole")
-        rows: Rows = np.take(raw, self._back, axis=1).view(self.dtype)[:, 0]
-        return rows
+            raise self.damaged(_WRONG[3])
+        found: Rows = np.take(raw, self._back, axis=1).view(self.dtype)[:, 0]
+        return found
 
     def _placed(
         self,
@@ -124,11 +144,11 @@ class Packing:
         there = np.unpackbits(marks, axis=1)
         sizes = np.bitwise_count(marks).sum(axis=1, dtype=np.int64)
         if (starts + sizes > ends).any() or there[:, width:].any():
-            raise self.damaged("not whole")
+            raise self.damaged(_WRONG[3])
         before = np.cumsum(sizes) - sizes
         kept = flat[np.repeat(starts - before, sizes) + np.arange(sizes.sum())]
         if not kept.all():
-            raise self.damaged("not as it is packed")
+            raise self.damaged(_WRONG[4])
         rows = np.zeros((len(marks), width), np.uint8)
         rows.reshape(-1)[np.flatnonzero(there[:, :width])] = kept
         return rows, starts + sizes

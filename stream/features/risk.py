@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.clock import DAY_MS
-from stream.features.packing import Packing, Rows
+from stream.features.packing import Packing, Rows, as_bytes, take
 from stream.features.window import advance, total
 
 DAYS: Final = 30
@@ -186,13 +187,17 @@ def customer_risk(record: RiskRecord, event_time: int) -> tuple[float, float]:
     return float(frauds), _days(record.last_fraud, event_time)
 
 
-def terminal_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.float64]:
+def terminal_risks(
+    rows: Rows, places: NDArray[np.int64], event_times: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Describe a terminal for each transaction: :func:`terminal_risk`, row by row.
 
     Parameters
     ----------
     rows
-        Of `RISK`, shape (n,); zeros where there is no record.
+        Of `RISK`, one for each terminal; zeros where there is no record.
+    places
+        Where each transaction's terminal lies in `rows`, shape (n,).
     event_times
         Milliseconds, shape (n,).
 
@@ -201,7 +206,11 @@ def terminal_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.flo
     ndarray
         Shape (n, 8), in the order of `TERMINAL_FEATURES`.
     """
-    described = np.zeros((len(rows), len(TERMINAL_FEATURES)))
+    described = np.zeros((len(event_times), len(TERMINAL_FEATURES)))
+    if kernel.in_use():
+        kernel.features.describe_risks(as_bytes(rows), places, event_times, _SHARES, described)
+        return described
+    rows = take(rows, places)
     reported = np.flatnonzero(rows["frauds"].any(axis=1))
     if len(reported):
         some = rows[reported]
@@ -219,12 +228,14 @@ def terminal_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.flo
     return described
 
 
-def customer_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.float64]:
+def customer_risks(
+    rows: Rows, places: NDArray[np.int64], event_times: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Describe a customer for each transaction: :func:`customer_risk`, row by row.
 
     Parameters
     ----------
-    rows, event_times
+    rows, places, event_times
         As for :func:`terminal_risks`.
 
     Returns
@@ -232,7 +243,7 @@ def customer_risks(rows: Rows, event_times: NDArray[np.int64]) -> NDArray[np.flo
     ndarray
         Shape (n, 2), in the order of `RISK_OF_CUSTOMER_FEATURES`.
     """
-    return terminal_risks(rows, event_times)[:, _OF_CUSTOMER]
+    return terminal_risks(rows, places, event_times)[:, _OF_CUSTOMER]
 
 
 def learn_label(

@@ -1,6 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The arithmetic of features: the twins are in stream.features, which say what each number is."""
 
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.long cimport PyLong_AsSsize_t, PyLong_FromSsize_t
+from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.math cimport rint, sqrt
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -349,3 +352,47 @@ def describe_risks(
         row[5] = _days(risk.run_start, now) if risk.run > 0 else 0.0
         row[6] = _days(risk.last_fraud, now)
         row[7] = risk.last_ratio / 1000.0
+
+
+def number(list names, int64_t[::1] of):
+    """Number names as they first come: stream.pipeline.scoring.Known.nothing. Return the numbers by name."""
+    cdef dict places = {}
+    cdef PyObject* known
+    cdef Py_ssize_t n
+    cdef object name, place
+    for n in range(len(names)):
+        name = names[n]
+        known = PyDict_GetItemWithError(places, name)
+        if known == NULL:
+            place = PyLong_FromSsize_t(len(places))
+            places[name] = place
+        else:
+            place = <object>known
+        of[n] = PyLong_AsSsize_t(place)
+    return places
+
+
+def find(dict places, list names, int64_t[::1] found):
+    """Look up where each name lies; -1 where it does not: stream.roles.customer_cache."""
+    cdef PyObject* known
+    cdef Py_ssize_t n
+    for n in range(len(names)):
+        known = PyDict_GetItemWithError(places, names[n])
+        found[n] = -1 if known == NULL else PyLong_AsSsize_t(<object>known)
+
+
+def renew(dict places, list names, list free, int64_t[::1] taken):
+    """Make names the newest, with a free place for each that is new: stream.roles.customer_cache."""
+    cdef PyObject* known
+    cdef Py_ssize_t n
+    cdef object name, place
+    for n in range(len(names)):
+        name = names[n]
+        known = PyDict_GetItemWithError(places, name)
+        if known == NULL:
+            place = free.pop()
+        else:
+            place = <object>known
+            del places[name]
+        places[name] = place
+        taken[n] = PyLong_AsSsize_t(place)

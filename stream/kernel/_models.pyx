@@ -46,6 +46,8 @@ def add_weights(
     cdef Py_ssize_t columns = x.shape[1], crosses = first.shape[0]
     cdef int64_t low, size, half
     cdef double value, total
+    if edge_start.shape[0] != columns + 1 or placed.shape[0] < columns:
+        raise ValueError("the matrix has more or fewer columns than the model")
     for n in range(x.shape[0]):
         total = intercept
         for column in range(columns):

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.models.binning import Bins, Sample
 from stream.models.lessons import Flags
 from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts
@@ -86,16 +87,14 @@ class Binned:
         self.negative_rate = negative_rate
         self._bins = Bins(np.split(edges, np.cumsum(edge_counts)[:-1]))
         counts = edge_counts.astype(np.intp) + 2
+        self._edge_start = np.concatenate([[0], np.cumsum(edge_counts, dtype=np.int64)])
         self._start = _starts(counts)
         self._width = counts[second]
         self._cross_start = _starts(counts[first] * counts[second])
 
     def predict(self, x: Floats) -> Floats:
         """See :class:`~stream.models.compiled.CompiledModel`."""
-        mains, crosses = self._weights(x)
-        # Added up one after the other: each row's sum in one order, whatever the batch.
-        start = np.full((1, len(x)), self.intercept)
-        log_odds = np.add.accumulate(np.concatenate([start, mains, crosses]))[-1]
+        log_odds = self._log_odds(x)
         share = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
         return corrected(share, self.negative_rate)
 
@@ -137,6 +136,31 @@ class Binned:
             reference=parts.floats("reference", features),
             negative_rate=parts.number("negative_rate", low=np.finfo(float).tiny, high=1.0),
         )
+
+    def _log_odds(self, x: Floats) -> Floats:
+        """Add up each row's weights, one after the other: in one order, whatever the batch."""
+        if kernel.in_use():
+            log_odds = np.empty(len(x))
+            kernel.models.add_weights(
+                np.ascontiguousarray(x, dtype=np.float64),
+                self.edges,
+                self._edge_start,
+                self._start,
+                self.weight,
+                self.first,
+                self.second,
+                self._width,
+                self._cross_start,
+                self.cross_weight,
+                self.intercept,
+                np.empty(x.shape[1], np.int64),
+                log_odds,
+            )
+            return log_odds
+        mains, crosses = self._weights(x)
+        start = np.full((1, len(x)), self.intercept)
+        summed: Floats = np.add.accumulate(np.concatenate([start, mains, crosses]))[-1]
+        return summed
 
     def _weights(self, x: Floats) -> tuple[Floats, Floats]:
         """Return what each row's bins and cells weigh; (features, n) and (crosses, n)."""

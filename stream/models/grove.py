@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.models.parts import Arrays, Floats, Integers, Parts
 
 _MOST_DEPTH: Final = 64
@@ -41,7 +42,11 @@ class Grove:
     """
 
     def __init__(self, *, feature: Integers, threshold: Floats, child: Integers, roots: Integers) -> None:
-        self.feature, self.threshold, self.child, self.roots = feature, threshold, child, roots
+        self.feature, self.child, self.roots = (
+            np.ascontiguousarray(one, dtype=np.int32) for one in (feature, child, roots)
+        )
+        self.threshold = np.ascontiguousarray(threshold, dtype=np.float64)
+        self._width = int(feature.max(initial=-1)) + 1
         self.depth = _depth(feature, child, roots)
         """Of the deepest tree, in splits."""
 
@@ -53,6 +58,15 @@ class Grove:
 
     def leaves(self, x: Floats) -> NDArray[np.intp]:
         """Return the leaf that each row comes to in each tree; (n, features) to (trees, n)."""
+        if x.shape[1] < self._width:
+            raise ValueError(f"{x.shape[1]} columns, where the trees look at {self._width}")
+        if kernel.in_use():
+            found = np.empty((len(self.roots), len(x)), np.int64)
+            kernel.models.leaves(
+                np.ascontiguousarray(x, dtype=np.float64),
+                *(self.feature, self.threshold, self.child, self.roots, found),
+            )
+            return found
         nodes, first = self._start(x)
         values = np.ascontiguousarray(x, dtype=np.float64).ravel()
         for _ in range(self.depth):

@@ -1,12 +1,14 @@
 """Scoring: a record batch and its state in; features, scores, decisions and new state out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.clock import DAY_MS, HOUR_MS
+from stream.columns import Transactions
 from stream.features.catalogue import FEATURE_NAMES, SCHEMA, WIDTH
 from stream.features.cohort import observe_all
 from stream.features.customer import CUSTOMER_FEATURES, STATE
@@ -17,7 +19,7 @@ from stream.models.compiled import CompiledModel
 from stream.pipeline.decision import Asked, Decider
 from stream.pipeline.lineup import lineup_of
 from stream.pipeline.pending import Pending, PendingBatch, Reasons, score_record
-from stream.records import Alert, Score, Transaction
+from stream.records import Alert, Score
 
 _OF_CUSTOMER: Final = slice(2, 2 + len(CUSTOMER_FEATURES))
 _OF_TERMINAL: Final = slice(_OF_CUSTOMER.stop, _OF_CUSTOMER.stop + len(TERMINAL_FEATURES))
@@ -39,14 +41,21 @@ class Known(NamedTuple):
 
     places: dict[str, int]
     """Where each one's row lies."""
+    of: NDArray[np.int64]
+    """For each transaction, the place of its own."""
     rows: Rows
     """Zeros for one of whom nothing is known."""
 
     @classmethod
-    def nothing(cls, names: Iterable[str], dtype: np.dtype[Any]) -> "Known":
-        """Return rows of zeros for `names`."""
-        places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-        return cls(places, np.zeros(len(places), dtype))
+    def nothing(cls, names: list[str], dtype: np.dtype[Any]) -> "Known":
+        """Return rows of zeros for the `names` in a batch, each of which may stand there several times."""
+        of = np.empty(len(names), np.int64)
+        if kernel.in_use():
+            places = kernel.features.number(names, of)
+        else:
+            places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+            of[:] = [places[name] for name in names]
+        return cls(places, of, np.zeros(len(places), dtype))
 
 
 class BatchState(NamedTuple):
@@ -65,10 +74,10 @@ class BatchState(NamedTuple):
     """Transactions whose effects are stored, by offset, even if their pending records have expired."""
 
     @classmethod
-    def nothing(cls, transactions: Sequence[Transaction]) -> "BatchState":
+    def nothing(cls, transactions: Transactions) -> "BatchState":
         """Return what is known when nobody in the batch was ever seen."""
-        customers = Known.nothing((one.customer_id for one in transactions), STATE)
-        terminals = Known.nothing((one.terminal_id for one in transactions), RISK)
+        customers = Known.nothing(transactions.customers, STATE)
+        terminals = Known.nothing(transactions.terminals, RISK)
         return cls(customers, np.zeros(len(customers.places), RISK), terminals, {})
 
 
@@ -84,7 +93,7 @@ class ScoredBatch(NamedTuple):
 
 
 def score_batch(
-    transactions: Sequence[Transaction],
+    transactions: Transactions,
     state: BatchState,
     models: Sequence[Served],
     decider: Decider,
@@ -115,49 +124,64 @@ def score_batch(
     -----
     Models see the features rounded to float32, as they are kept for learning.
     """
-    fresh: dict[str, Transaction] = {}
-    for one in transactions:
-        if one.transaction_id not in state.pending:
-            fresh.setdefault(one.transaction_id, one)
-    to_score = list(fresh.values())
-    new = np.array([one.transaction_id not in state.done for one in to_score], np.bool_)
-    batch = _judge(to_score, _features(to_score, new, state), models, decider, new, now_ms)
-    first = dict(zip(fresh, batch.answers(), strict=True))
-    answers = [
-        first[name] if (name := one.transaction_id) in first else score_record(name, state.pending[name])
-        for one in transactions
-    ]
+    fresh, customers, terminals = _fresh(transactions, state)
+    new = np.ones(len(fresh), np.bool_)
+    if state.done:
+        new[:] = [name not in state.done for name in fresh.names]
+    features = _features(fresh, customers, terminals, new, state)
+    batch = _judge(fresh, features, models, decider, new, now_ms)
+    answers = batch.answers()
+    if fresh is not transactions:
+        first = dict(zip(fresh.names, answers, strict=True))
+        answers = [
+            first[name] if name in first else score_record(name, state.pending[name])
+            for name in transactions.names
+        ]
     if not new.all():
         batch = batch.take(np.flatnonzero(new).tolist())
     return ScoredBatch(answers, batch, list(dict.fromkeys(batch.customers)))
 
 
+def _fresh(
+    transactions: Transactions, state: BatchState
+) -> tuple[Transactions, NDArray[np.int64], NDArray[np.int64]]:
+    """Return those that were not scored before, each once, and where their customers and terminals lie."""
+    names, customers, terminals = transactions.names, state.customers.of, state.terminals.of
+    firsts = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
+    if len(firsts) == len(names) and not state.pending:
+        return transactions, customers, terminals
+    places = sorted(place for name, place in firsts.items() if name not in state.pending)
+    return transactions.take(places), customers[places], terminals[places]
+
+
 def _features(
-    transactions: Sequence[Transaction], new: NDArray[np.bool_], state: BatchState
+    transactions: Transactions,
+    customers: NDArray[np.int64],
+    terminals: NDArray[np.int64],
+    new: NDArray[np.bool_],
+    state: BatchState,
 ) -> NDArray[np.float32]:
     """Return the features in the order of the catalogue; what is new is part of its customer's past then."""
     features = np.empty((len(transactions), WIDTH), np.float32)
-    if not transactions:
-        return features
-    times = np.array([one.event_time for one in transactions])
-    customers = [state.customers.places[one.customer_id] for one in transactions]
-    terminals = [state.terminals.places[one.terminal_id] for one in transactions]
-    features[:, 0] = [one.amount for one in transactions]
+    times, rows = transactions.event_times, state.customers.rows
+    features[:, 0] = transactions.amounts
     features[:, 1] = times % DAY_MS / HOUR_MS
-    rows = state.customers.rows
-    done, fresh = np.flatnonzero(~new).tolist(), np.flatnonzero(new).tolist()
-    # What is stored holds those that are done: they are described by copies of it.
-    copies = take(rows, [customers[n] for n in done])
-    features[done, _OF_CUSTOMER] = observe_all(copies, range(len(done)), [transactions[n] for n in done])
-    whose, those = [customers[n] for n in fresh], [transactions[n] for n in fresh]
-    features[fresh, _OF_CUSTOMER] = observe_all(rows, whose, those)
-    features[:, _OF_TERMINAL] = terminal_risks(take(state.terminals.rows, terminals), times)
-    features[:, _OF_RISK] = customer_risks(take(state.customer_risks, customers), times)
+    if new.all():
+        features[:, _OF_CUSTOMER] = observe_all(rows, customers, transactions)
+    else:
+        done, fresh = np.flatnonzero(~new), np.flatnonzero(new)
+        # What is stored holds those that are done: they are described by copies of it.
+        copies, those = take(rows, customers[done]), transactions.take(done.tolist())
+        features[done, _OF_CUSTOMER] = observe_all(copies, np.arange(len(done)), those)
+        those = transactions.take(fresh.tolist())
+        features[fresh, _OF_CUSTOMER] = observe_all(rows, customers[fresh], those)
+    features[:, _OF_TERMINAL] = terminal_risks(state.terminals.rows, terminals, times)
+    features[:, _OF_RISK] = customer_risks(state.customer_risks, customers, times)
     return features
 
 
 def _judge(
-    transactions: Sequence[Transaction],
+    transactions: Transactions,
     features: NDArray[np.float32],
     models: Sequence[Served],
     decider: Decider,
@@ -171,21 +195,20 @@ def _judge(
     )
     versions = tuple(served.version for served in models)
     champion = models[0]
-    event_times = np.array([one.event_time for one in transactions], np.int64)
-    amounts = np.array([one.amount for one in transactions], np.float64)
-    thresholds = decider.thresholds(Asked(event_times, amounts, scores, versions, new))
+    one = transactions
+    thresholds = decider.thresholds(Asked(one.event_times, one.amounts, scores, versions, new))
     alerts = np.flatnonzero(scores[:, 0] >= thresholds)
     return PendingBatch(
-        [one.transaction_id for one in transactions],
+        one.names,
         lineup_of(SCHEMA, versions, WIDTH),
         features,
         scores,
         champion.snapshot,
         thresholds,
-        event_times,
-        amounts,
-        [one.customer_id for one in transactions],
-        [one.terminal_id for one in transactions],
+        one.event_times,
+        one.amounts,
+        one.customers,
+        one.terminals,
         now_ms,
         dict(zip(alerts.tolist(), _reasons(x[alerts], champion.model), strict=True)),
     )

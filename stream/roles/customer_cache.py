@@ -1,11 +1,12 @@
 """The customers that a scorer keeps in memory: those used last, so that most need no reading."""
 
-from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from stream import kernel
 from stream.features.customer import STATE
 from stream.features.packing import Rows, put, take
 
@@ -19,7 +20,7 @@ class CustomerCache:
     --------
     >>> cache = CustomerCache()
     >>> cache.put(["ann", "bob"], np.zeros(2, STATE), most=1)  # the one put last stays
-    >>> cache.known(["ann", "bob"])
+    >>> (cache.find(["ann", "bob"]) >= 0).tolist()
     [False, True]
     """
 
@@ -32,26 +33,30 @@ class CustomerCache:
     def __len__(self) -> int:
         return len(self._places)
 
-    def known(self, names: Iterable[str]) -> list[bool]:
-        """Say of each customer whether they are here."""
-        return [name in self._places for name in names]
+    def find(self, names: list[str]) -> NDArray[np.int64]:
+        """Return where each customer's state lies, for :meth:`get`; -1 for one who is not here."""
+        found = np.empty(len(names), np.int64)
+        if kernel.in_use():
+            kernel.features.find(self._places, names, found)
+        else:
+            found[:] = [self._places.get(name, -1) for name in names]
+        return found
 
-    def get(self, names: Sequence[str]) -> Rows:
-        """Return copies of the states of customers that are here."""
-        return take(self._rows, [self._places[name] for name in names])
+    def get(self, found: NDArray[np.int64]) -> Rows:
+        """Return copies of the states that lie in places that :meth:`find` has found."""
+        return take(self._rows, found)
 
-    def put(self, names: Sequence[str], rows: Rows, most: int) -> None:
+    def put(self, names: list[str], rows: Rows, most: int) -> None:
         """Keep these states, as the newest, and forget those unused for longest beyond so many."""
-        places = self._places
-        taken = []
-        for name in names:
-            place = places.pop(name, None)
-            if place is None:
-                if not self._free:
-                    self._grow()
-                place = self._free.pop()
-            places[name] = place
-            taken.append(place)
+        places, taken = self._places, np.empty(len(names), np.int64)
+        while len(self._free) < len(names):
+            self._grow()
+        if kernel.in_use():
+            kernel.features.renew(places, names, self._free, taken)
+        else:
+            for number, name in enumerate(names):
+                place = places.pop(name, None)
+                taken[number] = places[name] = self._free.pop() if place is None else place
         put(self._rows, taken, rows)
         for name in list(islice(places, max(0, len(places) - most))):
             self._free.append(places.pop(name))
@@ -61,4 +66,4 @@ class CustomerCache:
         rows = np.zeros(max(_FIRST_ROWS, 2 * before), STATE)
         rows[:before] = self._rows
         self._rows = rows
-        self._free = list(range(before, len(rows)))
+        self._free += range(before, len(rows))

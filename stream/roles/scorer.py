@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
-from stream.decoding import Decoded, decode_transactions
+from stream.columns import Transactions
+from stream.decoding import decode_transactions
 from stream.drift.population import Population
 from stream.errors import FencedError, OffsetGapError
 from stream.features.catalogue import FEATURE_NAMES
@@ -278,17 +281,14 @@ class ScorerRole:
             raise FencedError(f"{batch[0].topic}/{number} is not ours any more: its batch was left alone")
         gap = self._check_gap(batch[0], owned)
         decoded = decode_transactions(batch, self._clock(), self._policy.tokens)
+        transactions = Transactions.of(decoded.records)
         watch.lap("decode")
 
-        watermark = owned.tenure.watermark
-        done = frozenset(
-            one.transaction_id
-            for one, place in zip(decoded.records, decoded.places, strict=True)
-            if place.offset <= watermark
-        )
-        state = self._load(owned, decoded, done)
+        state = self._load(owned, transactions)
+        if batch[0].offset <= owned.tenure.watermark:
+            state = state._replace(done=_ids_before(owned.tenure.watermark + 1, transactions, decoded.places))
         watch.lap("load")
-        scored = score_batch(decoded.records, state, self.models, owned.decider, self._clock())
+        scored = score_batch(transactions, state, self.models, owned.decider, self._clock())
         watch.lap("compute")
         with self._revoking(number):
             self._commit(owned, batch[-1].offset, state, scored)
@@ -298,17 +298,18 @@ class ScorerRole:
         new = scored.scored
         if batch[0].offset < answered:
             due = due.beyond(answered, decoded)
-            again = _ids_before(answered, decoded)
+            again = _ids_before(answered, transactions, decoded.places)
             new = new.take([place for place, name in enumerate(new.names) if name not in again])
         rebuilt = len(scored.scored.names) - len(new.names)
         due = due._replace(events=self._look_for_signs(new, decoded.records))
+        done = len(state.done)
         report = ScorerReport(
             number,
             len(batch),
             new,
             rebuilt,
-            len(done),
-            len(scored.answers) - len(scored.scored.names) - len(done),
+            done,
+            len(scored.answers) - len(scored.scored.names) - done,
             sum(answer.decision == "alert" for answer in due.answers),
             decoded.tokenised,
             due.letters,
@@ -374,27 +375,27 @@ class ScorerRole:
             )
         return gap
 
-    def _load(self, owned: _Partition, decoded: Decoded[Transaction], done: frozenset[str]) -> BatchState:
-        transactions = decoded.records
-        state = BatchState.nothing(transactions)._replace(done=done)
+    def _load(self, owned: _Partition, transactions: Transactions) -> BatchState:
+        state = BatchState.nothing(transactions)
         customers, terminals = state.customers, state.terminals
         names = list(customers.places)
-        cached = owned.cache.known(names)
-        unknown = [name for name, here in zip(names, cached, strict=True) if not here]
+        cached = owned.cache.find(names)
+        unknown = [names[place] for place in np.flatnonzero(cached < 0).tolist()]
         keys: list[RiskKey] = [("terminal", name) for name in terminals.places]
         keys += [("customer", name) for name in names]
-        ids = [one.transaction_id for one in transactions]
-        loaded: Loaded = self._waits.redis(self._store.load, owned.tenure.partition, unknown, keys, ids)
+        loaded: Loaded = self._waits.redis(
+            self._store.load, owned.tenure.partition, unknown, keys, transactions.names
+        )
         if self._erasures not in (None, loaded.erasures):
             # Somebody was erased: nobody knows who, so that nothing stays in memory, and all are read again.
             self._erasures = loaded.erasures
             for one in self._partitions.values():
                 one.cache = CustomerCache()
-            return self._load(owned, decoded, done)
+            return self._load(owned, transactions)
         self._erasures = loaded.erasures
         self._serving.follow(loaded.roster_revision)
-        here = [place for place, is_here in enumerate(cached) if is_here]
-        put(customers.rows, here, owned.cache.get([names[place] for place in here]))
+        here = np.flatnonzero(cached >= 0)
+        put(customers.rows, here, owned.cache.get(cached[here]))
         found = [customers.places[name] for name in loaded.customers]
         put(customers.rows, found, unpack_customers([*loaded.customers.values()]))
         risks = unpack_risk_rows([*loaded.risks.values()])
@@ -439,11 +440,9 @@ class ScorerRole:
             raise
 
 
-def _ids_before(answered: int, decoded: Decoded[Transaction]) -> frozenset[str]:
+def _ids_before(offset: int, transactions: Transactions, places: Sequence[Record]) -> frozenset[str]:
     return frozenset(
-        one.transaction_id
-        for one, place in zip(decoded.records, decoded.places, strict=True)
-        if place.offset < answered
+        name for name, place in zip(transactions.names, places, strict=True) if place.offset < offset
     )
 
 

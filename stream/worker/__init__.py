@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import faust
 
+from stream import kernel
 from stream.garbage import calm_collector
 from stream.heap import keep_heap_small
 from stream.settings import Settings, load_settings
@@ -48,6 +49,7 @@ def run_worker(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     if settings.role in ("learn", "fit"):
         _step_back(settings.niceness)
+    kernel.choose(settings.kernel)
     process = Process(settings)
     # Before Faust, which by asking for topics would make them on a broker that makes what it is asked for.
     enter(settings)

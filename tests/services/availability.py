@@ -3,9 +3,11 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from stream import kernel
 from tests.services.kafka_server import JARS
 from tests.services.postgres_server import programs
 
@@ -19,6 +21,7 @@ _PROGRAMS = {
     "chromium": ("chromium",),
     "postgres": (),
     "compose": (),
+    "kernel": (),
 }
 _COMPOSE = Path(__file__).parents[2] / ".cache" / "compose-2.40.3" / "docker-compose"
 OWN = {"kafka": "TEST_KAFKA", "redis": "TEST_REDIS"}
@@ -53,10 +56,23 @@ def lack(service: str) -> str | None:
     for program in _PROGRAMS[service]:
         if shutil.which(program) is None:
             return f"no {program} on the PATH; {_REMEDY}"
-    if service == "postgres" and programs() is None:
-        return f"neither initdb on the PATH nor Debian's postgresql; {_REMEDY}"
-    if service == "compose" and compose() is None:
-        return f"neither Docker's compose plugin nor its program in .cache; {_REMEDY}"
-    if service == "kafka" and not JARS.is_dir():
-        return f"Kafka's jars are not in .cache; {_REMEDY}"
-    return None
+    there, sentence = _OTHERS.get(service, (lambda: True, ""))
+    return None if there() else sentence
+
+
+_OTHERS: dict[str, tuple[Callable[[], bool], str]] = {
+    "postgres": (
+        lambda: programs() is not None,
+        f"neither initdb on the PATH nor Debian's postgresql; {_REMEDY}",
+    ),
+    "compose": (
+        lambda: compose() is not None,
+        f"neither Docker's compose plugin nor its program in .cache; {_REMEDY}",
+    ),
+    "kernel": (
+        lambda: kernel.BUILT,
+        "the kernel is not compiled; a C compiler or Python's headers are missing, or `make install`",
+    ),
+    "kafka": (JARS.is_dir, f"Kafka's jars are not in .cache; {_REMEDY}"),
+}
+"""What services need besides programs, and what to say where it is not there."""

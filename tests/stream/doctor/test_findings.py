@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from stream import kernel
 from stream.doctor.configuration import check_configuration
 from stream.doctor.finding import Finding, State
-from stream.doctor.installation import check_installation
+from stream.doctor.installation import check_installation, check_kernel
 from stream.doctor.redis import judge_clock, judge_server
 from stream.settings import Settings
 
@@ -93,6 +94,14 @@ def test_a_recipe_that_does_not_exist_is_wrong_before_a_worker_finds_it_out() ->
 def test_what_is_installed_is_what_is_required() -> None:
     [finding] = check_installation()
     assert finding.state is State.GOOD
+
+
+def test_a_kernel_that_is_not_compiled_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "BUILT", False)
+    assert check_kernel().state is State.WARNING
+    assert "C compiler" in check_kernel().text
+    monkeypatch.setattr(kernel, "BUILT", True)
+    assert check_kernel().state is State.GOOD
 
 
 def test_a_library_of_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

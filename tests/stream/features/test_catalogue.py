@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream.columns import Transactions
 from stream.features.catalogue import CATALOGUE, FEATURE_NAMES, WIDTH, catalogue_page
 from stream.features.words import say
 from stream.models.compiled import Constant
 from stream.pipeline.decision import ByThreshold
 from stream.pipeline.scoring import BatchState, Served, score_batch
 from stream.records import Transaction
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 PAGE = Path(__file__).parents[3] / "docs" / "features.md"
 
@@ -36,8 +39,9 @@ def test_a_customer_and_terminal_never_seen_have_the_defaults(country: str | Non
         merchant_category=country,
         channel=country,
     )
-    state = BatchState.nothing([transaction])
-    batch = score_batch([transaction], state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
+    one = Transactions.of([transaction])
+    state = BatchState.nothing(one)
+    batch = score_batch(one, state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
     values = dict(zip(FEATURE_NAMES, batch.scored.pendings()["t"].vector.tolist(), strict=True))
     for feature in CATALOGUE:
         if feature.default is not None:

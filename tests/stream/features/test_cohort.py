@@ -3,11 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream import kernel
 from stream.clock import DAY_MS, HOUR_MS
+from stream.columns import Transactions
 from stream.features import cohort
 from stream.features.cohort import observe_all
 from stream.features.customer import STATE, CustomerState, observe
 from stream.features.packing import Rows
+from stream.features.risk import RISK
 from stream.records import Transaction
 
 START = 1_700_000_000_000
@@ -51,26 +54,34 @@ def one_by_one(states: list[CustomerState], places: list[int], batch: list[Trans
     return [list(observe(states[place], one)) for place, one in zip(places, batch, strict=True)]
 
 
-@pytest.mark.parametrize("few", [1, 20])
+ways = pytest.mark.parametrize(
+    ("few", "compiled"),
+    [(1, False), (20, False), pytest.param(20, True, marks=pytest.mark.service("kernel"))],
+)
+
+
+@ways
 @given(stream=batches())
 def test_many_at_once_are_described_as_one_by_one_to_the_last_bit(
-    few: int, stream: list[list[Transaction]]
+    few: int, compiled: bool, stream: list[list[Transaction]]
 ) -> None:
     names = sorted({one.customer_id for batch in stream for one in batch})
     rows: Rows = np.zeros(len(names), STATE)
     states = [CustomerState() for _ in names]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, kernel.using(compiled):
         patch.setattr(cohort, "_FEW", few)
         for batch in stream:
             places = [names.index(one.customer_id) for one in batch]
             expected = one_by_one(states, places, batch)
-            assert observe_all(rows, places, batch).tolist() == expected
+            assert observe_all(rows, np.array(places), Transactions.of(batch)).tolist() == expected
     assert [CustomerState.of(row) for row in rows] == states
     assert rows.tobytes() == np.array([state.row() for state in states], STATE).tobytes()
 
 
-@pytest.mark.parametrize("few", [1, 20])
-def test_counts_stop_where_they_do_one_by_one(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@ways
+def test_counts_stop_where_they_do_one_by_one(
+    few: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cohort, "_FEW", few)
     full = CustomerState(
         day_sums=[10**17 - 5] * 30,
@@ -87,9 +98,21 @@ def test_counts_stop_where_they_do_one_by_one(few: int, monkeypatch: pytest.Monk
         one = Transaction(
             transaction_id="t", event_time=START + n, customer_id="c", terminal_id="m", amount=1e12
         )
-        assert observe_all(rows, [0], [one]).tolist() == [list(observe(full, one))]
+        with kernel.using(compiled):
+            described = observe_all(rows, np.array([0]), Transactions.of([one]))
+        assert described.tolist() == [list(observe(full, one))]
     assert CustomerState.of(rows[0]) == full
 
 
-def test_nobody_is_no_trouble() -> None:
-    assert observe_all(np.zeros(0, STATE), [], []).shape == (0, 18)
+@ways
+def test_nobody_is_no_trouble(few: int, compiled: bool) -> None:
+    del few
+    with kernel.using(compiled):
+        described = observe_all(np.zeros(0, STATE), np.zeros(0, np.int64), Transactions.of([]))
+    assert described.shape == (0, 18)
+
+
+@pytest.mark.service("kernel")
+def test_the_kernel_reads_rows_as_they_are_laid_out() -> None:
+    assert STATE.itemsize == kernel.features.STATE_BYTES
+    assert RISK.itemsize == kernel.features.RISK_BYTES

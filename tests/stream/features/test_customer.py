@@ -20,6 +20,8 @@ from stream.features.packing import Rows
 from stream.records import Transaction
 from tests.stream.features.naive import NaiveCustomer
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 START = 1_700_000_000_000
 # Names whose hashes do not collide: the sets of hashes are then exact.
 TERMINALS, COUNTRIES, CATEGORIES, CHANNELS = (

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from stream.errors import SnapshotError
 from stream.features.packing import Packing, put, take
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 PAIR = np.dtype([("large", "<i8"), ("small", "<u2", 3), ("unused", "u1", 2)])
 PACKING = Packing("pair", PAIR, layout=7)
 

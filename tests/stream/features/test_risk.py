@@ -31,6 +31,8 @@ from stream.features.risk import (
 from stream.features.risk_labels import RiskLabels, learn_labels
 from tests.stream.features.naive import JudgedLabel, naive_terminal_risk
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 START = 19_700 * DAY_MS
 times = st.integers(0, 120 * DAY_MS).map(lambda offset: START + offset)
 judged = st.builds(JudgedLabel, st.booleans(), times, times, st.floats(0, 100), st.booleans())
@@ -135,12 +137,12 @@ def test_many_are_described_as_one_by_one_to_the_last_bit(some: list[tuple[list[
     rows = unpack_risk_rows(pack_risks(records))
     now = [one for _, one in some]
     assert unpack_risks(pack_risks(records)) == records
-    assert terminal_risks(rows, np.array(now, np.int64)).tolist() == [
-        list(terminal_risk(record, time)) for record, time in zip(records, now, strict=True)
-    ]
-    assert customer_risks(rows, np.array(now, np.int64)).tolist() == [
-        list(customer_risk(record, time)) for record, time in zip(records, now, strict=True)
-    ]
+    # Backwards, as transactions come in another order than records lie.
+    places, times_of = np.arange(len(some))[::-1].copy(), np.array(now[::-1], np.int64)
+    terminals, customers = (of(rows, places, times_of).tolist() for of in (terminal_risks, customer_risks))
+    pairs = [*zip(records, now, strict=True)][::-1]
+    assert terminals == [list(terminal_risk(record, time)) for record, time in pairs]
+    assert customers == [list(customer_risk(record, time)) for record, time in pairs]
 
 
 @given(
@@ -194,8 +196,9 @@ def test_a_batch_stops_counting_a_days_labels_where_one_by_one_does(count: int) 
 
 def test_a_row_of_zeros_says_what_no_record_says() -> None:
     nothing: Rows = np.zeros(1, RISK)
-    assert terminal_risks(nothing, np.array([START])).tolist() == [list(NO_TERMINAL_RISK)]
-    assert customer_risks(nothing, np.array([START])).tolist() == [list(NO_CUSTOMER_RISK)]
+    one = (np.array([0]), np.array([START]))
+    assert terminal_risks(nothing, *one).tolist() == [list(NO_TERMINAL_RISK)]
+    assert customer_risks(nothing, *one).tolist() == [list(NO_CUSTOMER_RISK)]
 
 
 def test_a_days_labels_stop_where_their_count_would() -> None:

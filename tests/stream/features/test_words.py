@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.clock import DAY_MS, HOUR_MS
+from stream.columns import Transactions
 from stream.features.catalogue import CATALOGUE, FEATURE_NAMES
 from stream.features.risk import RiskRecord, learn_label, pack_risks, unpack_risk_rows
 from stream.features.words import say
@@ -251,9 +252,10 @@ def test_whatever_comes_every_feature_reads_as_a_sentence_would(
         )
         for n, (offset, amount) in enumerate(bought)
     ]
-    state = BatchState.nothing(transactions)
+    columns = Transactions.of(transactions)
+    state = BatchState.nothing(columns)
     state.terminals.rows[:] = state.customer_risks[:] = unpack_risk_rows(pack_risks([record]))
-    batch = score_batch(transactions, state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
+    batch = score_batch(columns, state, [Served("calm-1", 1, Constant(0.01))], ByThreshold(0.5), 0)
     for pending in batch.scored.pendings().values():
         row = dict(zip(FEATURE_NAMES, pending.vector.tolist(), strict=True))
         for name in FEATURE_NAMES:

@@ -18,6 +18,8 @@ from stream.models.compiled import compiled_from_parts
 from stream.models.parts import Floats
 from stream.models.sampling import corrected
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 WIDTH = 4
 QUICK = {
     "objective": "binary",

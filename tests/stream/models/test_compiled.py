@@ -16,6 +16,8 @@ from stream.models.online import OnlineModel
 from stream.models.parts import Floats
 from stream.models.recipes import RECIPES, Recipe
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 Stream = Callable[..., Iterator[tuple[str, dict[str, float], bool]]]
 
 NAMES = ("amount", "ratio", "flag", "constant")

@@ -1,10 +1,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stream.columns import Transactions
 from stream.features.catalogue import FEATURE_NAMES, RATIO, WIDTH
 from stream.features.customer import STATE, pack_customers, unpack_customers
 from stream.features.risk import RiskRecord, pack_risks, unpack_risk_rows
@@ -14,6 +16,8 @@ from stream.pipeline.decision import ByCost, ByThreshold, Decider
 from stream.pipeline.pending import Pending
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.records import Alert, Transaction
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 NOW = 1_700_000_000_000
 (NEW,) = pack_customers(np.zeros(1, STATE))
@@ -48,7 +52,7 @@ class Memory:
         self.terminal = self.customer = RiskRecord()
         """What is known of every terminal, and of every customer."""
 
-    def of(self, transactions: list[Transaction]) -> BatchState:
+    def of(self, transactions: Transactions) -> BatchState:
         state = BatchState.nothing(transactions)
         for name, place in state.customers.places.items():
             if name in self.customers:
@@ -68,8 +72,9 @@ def score(
     done: frozenset[str] = frozenset(),
 ) -> ScoredBatch:
     memory = memory or Memory()
-    state = memory.of(transactions)._replace(pending=pending or {}, done=done)
-    scored = score_batch(transactions, state, models or (CALM,), decider, NOW + 1)
+    columns = Transactions.of(transactions)
+    state = memory.of(columns)._replace(pending=pending or {}, done=done)
+    scored = score_batch(columns, state, models or (CALM,), decider, NOW + 1)
     packed = pack_customers(state.customers.rows)
     kept = memory.customers
     changed = {name: packed[state.customers.places[name]] for name in scored.changed}
