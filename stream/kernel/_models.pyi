@@ -9,6 +9,18 @@ def leaves(
     roots: NDArray[np.int32],
     found: NDArray[np.int64],
 ) -> None: ...
+def pushes(
+    x: NDArray[np.float64],
+    feature: NDArray[np.int32],
+    threshold: NDArray[np.float64],
+    child: NDArray[np.int32],
+    roots: NDArray[np.int32],
+    depth: int,
+    value: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    nodes: NDArray[np.int32],
+    pushed: NDArray[np.float64],
+) -> None: ...
 def add_weights(
     x: NDArray[np.float64],
     edges: NDArray[np.float64],

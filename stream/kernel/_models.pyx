@@ -26,6 +26,36 @@ def leaves(
             found[tree, n] = node
 
 
+def pushes(
+    const double[:, ::1] x,
+    const int32_t[::1] feature,
+    const double[::1] threshold,
+    const int32_t[::1] child,
+    const int32_t[::1] roots,
+    int depth,
+    const double[::1] value,
+    const double[::1] weight,
+    int32_t[::1] nodes,
+    double[:, ::1] pushed,
+):
+    """Say by how much each feature's splits change what is expected: stream.models.grove.Grove.pushes."""
+    cdef Py_ssize_t n, tree, level
+    cdef int32_t node, lower
+    cdef const double* row
+    for n in range(x.shape[0]):
+        row = &x[n, 0]
+        nodes[:] = roots
+        # Level by level, as numpy adds them up.
+        for level in range(depth):
+            for tree in range(roots.shape[0]):
+                node = nodes[tree]
+                if feature[node] < 0:
+                    continue
+                lower = child[node] + (not row[feature[node]] <= threshold[node])
+                pushed[n, feature[node]] += weight[tree] * (value[lower] - value[node])
+                nodes[tree] = lower
+
+
 def add_weights(
     const double[:, ::1] x,
     const double[::1] edges,

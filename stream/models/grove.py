@@ -58,8 +58,7 @@ class Grove:
 
     def leaves(self, x: Floats) -> NDArray[np.intp]:
         """Return the leaf that each row comes to in each tree; (n, features) to (trees, n)."""
-        if x.shape[1] < self._width:
-            raise ValueError(f"{x.shape[1]} columns, where the trees look at {self._width}")
+        self._check(x)
         if kernel.in_use():
             found = np.empty((len(self.roots), len(x)), np.int64)
             kernel.models.leaves(
@@ -96,6 +95,17 @@ class Grove:
         """
         pushes = np.zeros(x.shape)
         if not len(x):
+            return pushes
+        self._check(x)
+        if kernel.in_use():
+            kernel.models.pushes(
+                np.ascontiguousarray(x, dtype=np.float64),
+                *(self.feature, self.threshold, self.child, self.roots, self.depth),
+                np.ascontiguousarray(value, dtype=np.float64),
+                np.ascontiguousarray(weight, dtype=np.float64),
+                np.empty(len(self.roots), np.int32),
+                pushes,
+            )
             return pushes
         nodes, first = self._start(x)
         values = np.ascontiguousarray(x, dtype=np.float64).ravel()
@@ -144,6 +154,10 @@ class Grove:
         if _depth(feature, child, roots) > _MOST_DEPTH:
             raise parts.damaged(f"a tree is deeper than {_MOST_DEPTH}")
         return cls(feature=feature, threshold=parts.floats("threshold", nodes), child=child, roots=roots)
+
+    def _check(self, x: Floats) -> None:
+        if x.shape[1] < self._width:
+            raise ValueError(f"{x.shape[1]} columns, where the trees look at {self._width}")
 
     def _start(self, x: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return where rows stand at first, and where each row's values begin; both (trees, n)."""
