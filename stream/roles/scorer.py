@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
+from stream.columns import Transactions
 from stream.decoding import Decoded, decode_transactions
 from stream.drift.population import Population
 from stream.errors import FencedError, OffsetGapError
@@ -427,7 +428,7 @@ class ScorerRole:
         """Take what was scored into the population; return what has fired."""
         if not new.names:
             return []
-        signs = self.population.observe(glance_at(new, transactions))
+        signs = self.population.observe(glance_at(new, Transactions.of(transactions)))
         return [event_of(sign, self.models[0].version, self._clock()) for sign in signs]
 
     @contextmanager
