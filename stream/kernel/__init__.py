@@ -12,6 +12,7 @@ from typing import Final
 from stream.errors import SettingsError
 
 try:
+    from stream.kernel import _drawing as drawing
     from stream.kernel import _features as features
     from stream.kernel import _models as models
     from stream.kernel import _packing as packing
@@ -64,4 +65,4 @@ def using(on: bool) -> Iterator[None]:
         _used = before
 
 
-__all__ = ["BUILT", "choose", "features", "in_use", "models", "packing", "pending", "using"]
+__all__ = ["BUILT", "choose", "drawing", "features", "in_use", "models", "packing", "pending", "using"]
