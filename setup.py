@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-PARTS = ("features", "models", "packing")
+PARTS = ("drawing", "features", "models", "packing", "pending")
 
 setup(
     ext_modules=[

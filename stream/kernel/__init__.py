@@ -12,9 +12,11 @@ from typing import Final
 from stream.errors import SettingsError
 
 try:
+    from stream.kernel import _drawing as drawing
     from stream.kernel import _features as features
     from stream.kernel import _models as models
     from stream.kernel import _packing as packing
+    from stream.kernel import _pending as pending
 except ImportError:
     _built = False
 else:
@@ -63,4 +65,4 @@ def using(on: bool) -> Iterator[None]:
         _used = before
 
 
-__all__ = ["BUILT", "choose", "features", "in_use", "models", "packing", "using"]
+__all__ = ["BUILT", "choose", "drawing", "features", "in_use", "models", "packing", "pending", "using"]

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.clock import DAY_MS, HOUR_MS
 from stream.errors import SnapshotError
 from stream.pipeline.lineup import NAME_BYTES, Lineup, lineup_name, pack_lineup
@@ -59,46 +60,8 @@ def front_type(models: int, width: int) -> np.dtype[Any]:
 
 
 def pack_batch(batch: PendingBatch) -> list[bytes]:
-    """Encode pending records for the store, in the batch's order; about 1 µs each of several hundred."""
-    lineup, features = batch.lineup, np.ascontiguousarray(batch.features, dtype="<f4")
-    count, width = features.shape
-    customers = [one.encode() for one in batch.customers]
-    terminals = [one.encode() for one in batch.terminals]
-    kinds = _kinds(lineup, features, batch.amounts, batch.event_times)
-    front = np.zeros(count, front_type(len(lineup.models), width))
-    front["layout"] = LAYOUT
-    front["lineup"] = np.void(lineup_name(lineup))
-    front["event_time"] = _six_bytes(batch.event_times, count)
-    front["scored_at"] = _six_bytes(batch.scored_at, count)
-    front["snapshot"] = batch.snapshot
-    front["amount"] = batch.amounts
-    front["threshold"] = batch.thresholds
-    front["customer"] = [len(one) for one in customers]
-    front["terminal"] = [len(one) for one in terminals]
-    front["scores"] = batch.scores
-    for turn in range(4):
-        some = kinds[:, turn::4]
-        front["kinds"][:, : some.shape[1]] |= some << 2 * turn
-    small, whole = kinds == SMALL, kinds == FLOAT
-    flat = features.ravel()
-    fronts, smalls, wholes = (
-        front.tobytes(),
-        # By places: with a mask it takes numpy several times as long.
-        flat[np.flatnonzero(small)].astype(np.uint8).tobytes(),
-        flat[np.flatnonzero(whole)].tobytes(),
-    )
-    size, start, first = front.itemsize, 0, 0
-    records = []
-    for place, (end, last, customer, terminal) in enumerate(
-        zip(_ends(small, 1), _ends(whole, 4), customers, terminals, strict=True)
-    ):
-        begin = place * size
-        records.append(
-            b"".join(
-                (fronts[begin : begin + size], smalls[start:end], wholes[first:last], customer, terminal)
-            )
-        )
-        start, first = end, last
+    """Encode pending records for the store, in the batch's order."""
+    records = _compiled(batch) if kernel.in_use() else _on_numpy(batch)
     for place, reasons in batch.reasons.items():
         if reasons:
             records[place] += _ENCODER.encode(reasons)
@@ -240,6 +203,67 @@ def _plan(usual: bytes, packed_kinds: bytes) -> _Plan:
         (*small, *floats),
         whole,
     )
+
+
+def _compiled(batch: PendingBatch) -> list[bytes]:
+    """Encode records but for their reasons: what :func:`_on_numpy` returns."""
+    return kernel.pending.pack(
+        np.ascontiguousarray(batch.features, dtype="<f4").view("<u4"),
+        np.frombuffer(batch.lineup.usual, "<u4").copy(),
+        np.ascontiguousarray(batch.scores, dtype="<f4").reshape(-1, len(batch.lineup.models)),
+        np.ascontiguousarray(batch.event_times, dtype=np.int64),
+        np.ascontiguousarray(batch.amounts, dtype=np.float64),
+        np.ascontiguousarray(batch.thresholds, dtype=np.float64),
+        list(batch.customers),
+        list(batch.terminals),
+        bytes([LAYOUT]) + lineup_name(batch.lineup),
+        batch.scored_at,
+        batch.snapshot,
+    )
+
+
+def _on_numpy(batch: PendingBatch) -> list[bytes]:
+    """Encode records but for their reasons."""
+    lineup, features = batch.lineup, np.ascontiguousarray(batch.features, dtype="<f4")
+    count, width = features.shape
+    customers = [one.encode() for one in batch.customers]
+    terminals = [one.encode() for one in batch.terminals]
+    kinds = _kinds(lineup, features, batch.amounts, batch.event_times)
+    front = np.zeros(count, front_type(len(lineup.models), width))
+    front["layout"] = LAYOUT
+    front["lineup"] = np.void(lineup_name(lineup))
+    front["event_time"] = _six_bytes(batch.event_times, count)
+    front["scored_at"] = _six_bytes(batch.scored_at, count)
+    front["snapshot"] = batch.snapshot
+    front["amount"] = batch.amounts
+    front["threshold"] = batch.thresholds
+    front["customer"] = [len(one) for one in customers]
+    front["terminal"] = [len(one) for one in terminals]
+    front["scores"] = batch.scores
+    for turn in range(4):
+        some = kinds[:, turn::4]
+        front["kinds"][:, : some.shape[1]] |= some << 2 * turn
+    small, whole = kinds == SMALL, kinds == FLOAT
+    flat = features.ravel()
+    fronts, smalls, wholes = (
+        front.tobytes(),
+        # By places: with a mask it takes numpy several times as long.
+        flat[np.flatnonzero(small)].astype(np.uint8).tobytes(),
+        flat[np.flatnonzero(whole)].tobytes(),
+    )
+    size, start, first = front.itemsize, 0, 0
+    records = []
+    for place, (end, last, customer, terminal) in enumerate(
+        zip(_ends(small, 1), _ends(whole, 4), customers, terminals, strict=True)
+    ):
+        begin = place * size
+        records.append(
+            b"".join(
+                (fronts[begin : begin + size], smalls[start:end], wholes[first:last], customer, terminal)
+            )
+        )
+        start, first = end, last
+    return records
 
 
 def _kinds(

@@ -1,17 +1,18 @@
 """Signs: what scored batches show of the population, labels of their arrival; events of what has fired."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.clock import DAY_MS, SECOND_MS
+from stream.columns import Transactions
 from stream.drift.arrival import Arrival, ArrivalSign
 from stream.drift.population import Glance, Sign
 from stream.features.catalogue import FEATURE_NAMES
 from stream.pipeline.pending import PendingBatch
-from stream.records import Label, ModelEvent, Transaction
+from stream.records import Label, ModelEvent
 
 if TYPE_CHECKING:  # with it comes River, which a scorer has no use for
     from stream.pipeline.learning import Joined
@@ -20,7 +21,7 @@ _NEW_TERMINAL: Final = FEATURE_NAMES.index("new_terminal")
 _PAST: Final = FEATURE_NAMES.index("customer_count_30d")
 
 
-def glance_at(scored: PendingBatch, transactions: Iterable[Transaction]) -> Glance:
+def glance_at(scored: PendingBatch, transactions: Transactions) -> Glance:
     """Return a batch as the population's watch sees it.
 
     Parameters
@@ -28,23 +29,29 @@ def glance_at(scored: PendingBatch, transactions: Iterable[Transaction]) -> Glan
     scored
         What was scored for the first time.
     transactions
-        Those among which they are.
+        Those among which they are; nearly always the same ones.
     """
-    named: Mapping[str, Transaction] = {one.transaction_id: one for one in transactions}
-    missing = [
-        (one.country is None, one.merchant_category is None, one.channel is None)
-        for one in (named[name] for name in scored.names)
-    ]
+    columns: Iterable[Sequence[str | None]]
+    columns = (transactions.countries, transactions.categories, transactions.channels)
+    if scored.names != transactions.names:
+        places = {name: place for place, name in enumerate(transactions.names)}
+        some = [places[name] for name in scored.names]
+        columns = ([one[place] for place in some] for one in columns)
     scores = np.asarray(scored.scores, np.float64)
     flags: NDArray[np.bool_] = np.column_stack(
         [
             scores[:, 0] >= scored.thresholds,
             scored.features[:, _NEW_TERMINAL] > 0,
             scored.features[:, _PAST] == 0,
-            np.array(missing, np.bool_).reshape(len(missing), 3),
+            *(_missing(column) for column in columns),
         ]
     )
     return Glance(scored.event_times, scored.features, scores, scored.lineup.models, flags)
+
+
+def _missing(column: Sequence[str | None]) -> NDArray[np.bool_]:
+    # By way of bytes: a list of so many booleans takes numpy twice as long.
+    return np.frombuffer(bytes([one is None for one in column]), np.bool_)
 
 
 def event_of(sign: Sign, champion: str, now_ms: int) -> ModelEvent:

@@ -31,7 +31,7 @@ from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
 from stream.ports import InputLog, Loaded, PromptEmitter, RiskKey, ScorerStore, Tenure
-from stream.records import DeadLetter, ModelEvent, Record, Transaction
+from stream.records import DeadLetter, ModelEvent, Record
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.emission import Due, Emission
@@ -301,7 +301,7 @@ class ScorerRole:
             again = _ids_before(answered, transactions, decoded.places)
             new = new.take([place for place, name in enumerate(new.names) if name not in again])
         rebuilt = len(scored.scored.names) - len(new.names)
-        due = due._replace(events=self._look_for_signs(new, decoded.records))
+        due = due._replace(events=self._look_for_signs(new, transactions))
         done = len(state.done)
         report = ScorerReport(
             number,
@@ -424,7 +424,7 @@ class ScorerRole:
         share = self._policy.customer_cache // max(1, len(self._partitions))
         owned.cache.put(list(places), state.customers.rows, share)
 
-    def _look_for_signs(self, new: PendingBatch, transactions: Sequence[Transaction]) -> list[ModelEvent]:
+    def _look_for_signs(self, new: PendingBatch, transactions: Transactions) -> list[ModelEvent]:
         """Take what was scored into the population; return what has fired."""
         if not new.names:
             return []

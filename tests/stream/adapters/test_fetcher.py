@@ -2,15 +2,19 @@
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stream import kernel
 from stream.adapters.emitter import KafkaEmitter
-from stream.adapters.fetcher import Drawn, Fetcher
+from stream.adapters.fetcher import METHODS, Drawn, Fetcher, run_of
 from stream.adapters.kafka_access import KafkaAccess
 from stream.embedded import EmbeddedBroker
 from stream.embedded.broker import Request
@@ -103,13 +107,84 @@ def test_how_far_a_partition_goes_is_known_after_a_while(broker: EmbeddedBroker,
 
 def test_who_may_not_read_is_told_so(fetcher: Fetcher) -> None:
     """The embedded broker knows no rights; tests/integration/test_secured_services.py has one that does."""
-
-    class Refusal:
-        def error(self) -> KafkaError:
-            return KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
-
+    refusal = Message(error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     with pytest.raises(AccessError, match="reading records failed: our user lacks the right"):
-        fetcher._sort(Refusal(), Drawn({}, {}))  # type: ignore[arg-type]
+        fetcher._sort([refusal], Drawn({}, {}))
+
+
+def messages_of(*kinds: tuple[str, int, bytes | None]) -> list[Message]:
+    """Return messages as they come, by topic, partition and value; ends of partitions for want of a value."""
+    return [
+        Message(
+            # As librdkafka gives them: each has a name of its own, which is equal to others.
+            topic="".join(topic),
+            partition=partition,
+            offset=3 * place,
+            key=value[:1] or None if value else None,
+            value=value or None,
+            timestamp=(1, 1_700_000_000_000 + place),
+            error=KafkaError(KafkaError._PARTITION_EOF) if value is None else None,
+        )
+        for place, (topic, partition, value) in enumerate(kinds)
+    ]
+
+
+KINDS = st.lists(
+    st.tuples(st.sampled_from(["labels", "scores"]), st.sampled_from([0, 1, 7_000]), st.none() | st.binary()),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@given(KINDS)
+def test_what_comes_is_sorted_by_partition_in_order(
+    compiled: bool,
+    kinds: list[tuple[str, int, bytes | None]],
+) -> None:
+    if compiled and not kernel.BUILT:
+        pytest.skip("the kernel is not compiled here")
+    messages = messages_of(*kinds)
+    fetcher, drawn = Fetcher(KafkaAccess("localhost:1"), "readers", most=100), Drawn({}, {})
+    with kernel.using(compiled):
+        fetcher._sort(messages[:1], drawn)
+        fetcher._sort(messages[1:], drawn)
+    records: dict[TP, list[Record]] = {}
+    ends: dict[TP, int] = {}
+    for message in messages:
+        tp = TP(message.topic(), message.partition())
+        if message.error() is not None:
+            ends[tp] = message.offset()
+            continue
+        records.setdefault(tp, []).append(
+            Record(*tp, message.offset(), message.timestamp()[1], message.key(), message.value())
+        )
+    assert drawn == (records, ends)
+    assert {type(tp) for tp in drawn.records} <= {TP}
+    assert {type(record) for some in drawn.records.values() for record in some} <= {Record}
+
+
+@pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+def test_what_is_compiled_holds_on_to_nothing() -> None:
+    value = b"a value that nobody else has"
+    messages = messages_of(("labels", 0, value), ("labels", 0, value))
+    before = sys.getrefcount(value), sys.getrefcount(messages[0])
+    for _ in range(100):
+        with kernel.using(True):
+            records = run_of(messages, 0)
+        assert records[1].value is value
+        del records
+    assert (sys.getrefcount(value), sys.getrefcount(messages[0])) == before
+
+
+@pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+def test_what_is_compiled_takes_nothing_but_what_it_can_make_records_of() -> None:
+    messages = messages_of(("labels", 0, b"1"))
+    with pytest.raises(TypeError, match="named tuples of six fields"):
+        kernel.drawing.run(messages, 0, METHODS, TP)
+    with pytest.raises(TypeError):
+        kernel.drawing.run([object()], 0, METHODS, Record)
+    assert kernel.drawing.run(messages, 1, METHODS, Record) == []
+    assert kernel.drawing.run(messages, -1, METHODS, Record) == []
 
 
 def test_a_broker_that_was_away_is_read_on_from(broker: EmbeddedBroker, fetcher: Fetcher) -> None:

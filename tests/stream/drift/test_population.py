@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from stream.clock import DAY_MS
-from stream.drift.population import SIGNALS, Glance, Population, Sign
+from stream.drift.population import SIGNALS, Glance, Population, Sign, _rounded_down, count_above
 
 NAMES = ("amount", "hour")
 START = 20_000
@@ -98,3 +102,27 @@ def test_a_scorer_without_challengers_has_nobody_to_disagree() -> None:
 
 def test_nothing_comes_of_an_empty_batch() -> None:
     assert Population(NAMES).observe(day(0, count=0)) == []
+
+
+def _between(values: list[float], steps: list[int]) -> list[float]:
+    """Return numbers that a float32 does not hold, next to those that it does."""
+    found = []
+    for value, step in zip(values, steps, strict=True):
+        found.append(value)
+        for _ in range(abs(step)):
+            found[-1] = float(np.nextafter(found[-1], np.inf * step))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@given(st.data())
+def test_what_lies_above_edges_is_counted_as_if_compared_one_by_one(data: st.DataObject) -> None:
+    count, width, edges = data.draw(st.tuples(st.integers(0, 140), st.integers(1, 4), st.integers(1, 4)))
+    some = st.sampled_from([0.0, -0.0, *data.draw(st.lists(st.floats(width=32), max_size=4))])
+    features = data.draw(arrays(np.float32, (count, width), elements=some))
+    lie = data.draw(st.lists(st.one_of(some, st.floats()), min_size=width * edges, max_size=width * edges))
+    steps = data.draw(st.lists(st.integers(-2, 2), min_size=width * edges, max_size=width * edges))
+    exact = np.array(_between(lie, steps), np.float64).reshape(width, edges)
+    above = count_above(features, _rounded_down(exact))
+    assert above.dtype == np.int64
+    assert above.tolist() == (features[:, :, None] > exact).sum(axis=0).tolist()

@@ -7,12 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream import kernel
 from stream.clock import DAY_MS, HOUR_MS
 from stream.errors import SnapshotError
 from stream.features.catalogue import CATALOGUE, SCHEMA
+from stream.pipeline.lineup import LAYOUT as LINEUP_LAYOUT
 from stream.pipeline.lineup import Lineup, lineup_name
 from stream.pipeline.pending import LAYOUT, Pending, PendingBatch, score_record
-from stream.pipeline.pending_packing import named_lineup, pack_pending, pack_pendings, unpack_pending
+from stream.pipeline.pending_packing import (
+    named_lineup,
+    pack_batch,
+    pack_pending,
+    pack_pendings,
+    unpack_pending,
+)
 from stream.records import Alert, Score
 
 GOLDEN = bytes.fromhex(
@@ -148,6 +156,78 @@ def test_what_is_packed_in_a_batch_is_read_to_the_bit_and_as_if_packed_alone(
         assert record == pack_pending(pending) == _plainly(pending)
         assert named_lineup(record) in packed.lineups
         assert unpack_pending(record, lineups) == pending
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> PendingBatch:
+    """Return columns of any width: features as usual, as the record's own or near it, whole, broken, none."""
+    count, width, models = draw(st.integers(0, 5)), draw(st.integers(1, 40)), draw(st.integers(1, 4))
+    amounts = np.array(draw(st.lists(NUMBERS, min_size=count, max_size=count)), np.float64)
+    times = np.array(draw(st.lists(TIMES, min_size=count, max_size=count)), np.int64)
+    usual = draw(st.lists(st.sampled_from([0.0, -0.0, 1.0, 0.5, 300.0]), min_size=width, max_size=width))
+    own = np.column_stack([amounts, times % DAY_MS / HOUR_MS]).astype("<f4")
+    for place in range(min(2, width)):
+        usual[place] = draw(st.sampled_from([usual[place], np.nan, -np.nan]))
+    values = st.one_of(
+        st.sampled_from([None, None, 0.0, -0.0, 1.0, 255.0, 256.0, -1.0, 0.5, np.inf, np.nan]),
+        st.integers(0, 256).map(float),
+        st.floats(width=32),
+    )
+    features = np.empty((count, width), "<f4")
+    for row, place in np.ndindex(count, width):
+        value = draw(values)
+        as_usual = own[row, place] if place < 2 and np.isnan(usual[place]) else usual[place]
+        features[row, place] = as_usual if value is None else value
+    names = st.lists(st.text(max_size=64), min_size=count, max_size=count)
+    scores = draw(st.lists(FLOATS, min_size=count * models, max_size=count * models))
+    return PendingBatch(
+        [f"t{n}" for n in range(count)],
+        Lineup(LINEUP_LAYOUT, "abcde", ("m-1",) * models, np.array(usual, "<f4").tobytes()),
+        features,
+        np.array(scores, np.float64).reshape(count, models),
+        draw(st.integers(0, 2**32 - 1)),
+        np.array(draw(st.lists(NUMBERS, min_size=count, max_size=count)), np.float64),
+        times,
+        amounts,
+        draw(names),
+        draw(names),
+        draw(TIMES),
+        {place: draw(REASONS) for place in range(0, count, 2)},
+    )
+
+
+@pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+@given(batches())
+def test_what_is_compiled_packs_the_same_bytes(batch: PendingBatch) -> None:
+    packed = []
+    for on in (False, True):
+        with kernel.using(on):
+            packed.append(pack_batch(batch))
+    assert packed[0] == packed[1]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"customers": ["\ud800"]}, UnicodeEncodeError),
+        ({"terminals": ["x" * 65_536]}, OverflowError),
+        ({"snapshot": 2**32}, OverflowError),
+        ({"terminals": []}, ValueError),
+        ({"amounts": np.zeros(2)}, ValueError),
+        ({"scores": np.zeros((1, 3))}, ValueError),
+        ({"features": np.zeros((1, 3), "<f4")}, ValueError),
+    ],
+    ids=["customer", "terminal", "snapshot", "terminals", "amounts", "scores", "features"],
+)
+def test_a_batch_that_no_record_could_say_is_not_packed(
+    changes: dict[str, Any], error: type[Exception], *, compiled: bool
+) -> None:
+    if compiled and not kernel.BUILT:
+        pytest.skip("the kernel is not compiled here")
+    batch = PendingBatch.of({"t1": PENDING})
+    with kernel.using(compiled), pytest.raises(error):
+        pack_batch(batch._replace(**changes))
 
 
 def _plainly(pending: Pending) -> bytes:
