@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-PARTS = ("drawing", "features", "models", "packing", "pending")
+PARTS = ("drawing", "features", "models", "packing", "pending", "reading")
 
 setup(
     ext_modules=[

@@ -16,7 +16,7 @@ from consumers.decoder import Decoder
 from consumers.redrive import Filed, Redrive
 from stream.adapters.kafka_access import KafkaAccess
 from stream.columns import Transactions
-from stream.decoding import Decoded, dead_letter, decode_labels, decode_transactions
+from stream.decoding import Decoded, dead_letter, decode_columns, decode_labels, decode_transactions
 from stream.errors import SnapshotError
 from stream.features.catalogue import SCHEMA, WIDTH
 from stream.features.cohort import observe_all
@@ -76,8 +76,14 @@ class Target(NamedTuple):
 
 
 def feed_transaction(data: bytes) -> None:
-    """Decode a transaction; it becomes one, or a dead letter that keeps it whole."""
+    """Decode a transaction; it becomes one, or a dead letter that keeps it whole, and the same in columns."""
     _whole(data, decode_transactions)
+    batch = [Record("transactions", 0, 1, NOW, b"c1", data)]
+    decoded, columns = decode_transactions(batch, NOW), decode_columns(batch, NOW)
+    assert columns[1:] == decoded[1:]
+    expected = Transactions.of(decoded.records)
+    for name in Transactions.__slots__:
+        assert list(getattr(columns.transactions, name)) == list(getattr(expected, name))
 
 
 def feed_label(data: bytes) -> None:

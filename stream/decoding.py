@@ -9,11 +9,14 @@ from datetime import datetime
 from typing import Annotated, Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
+from stream import kernel
 from stream.cards import SHORTEST, mask_cards, suspicious, suspicious_bytes
 from stream.clock import DAY_MS
+from stream.columns import Transactions
 from stream.records import UNREADABLE, DeadLetter, DeadLetterReason, Label, Record, Transaction
 from stream.tokens import NO_TOKENS, Tokens
 
@@ -36,6 +39,17 @@ class Decoded(NamedTuple, Generic[T]):
     dead_letters: list[DeadLetter]
     tokenised: int = 0
     """Records among those that can be used in which a token stands for an identifier."""
+
+
+class DecodedColumns(NamedTuple):
+    """A record batch of transactions after decoding, side by side."""
+
+    transactions: Transactions
+    places: list[Record]
+    """The undecoded twin of each transaction; the record batch itself where it was fine throughout."""
+    dead_letters: list[DeadLetter]
+    tokenised: int
+    """Transactions in which a token stands for an identifier."""
 
 
 def decode_transactions(
@@ -91,6 +105,31 @@ def decode_transactions(
     return _discreet(
         decoded, _suspect_transactions(decoded.records, tokens), transaction_called, tokens, now_ms
     )
+
+
+def decode_columns(batch: Sequence[Record], now_ms: int, tokens: Tokens = NO_TOKENS) -> DecodedColumns:
+    """Decode a record batch of ``transactions`` into columns; see :func:`decode_transactions`.
+
+    The kernel reads what is plainly fine. All else, right or wrong, goes the way of single records.
+    """
+    if not kernel.in_use() or tokens.scope == "customers":
+        decoded = decode_transactions(batch, now_ms, tokens)
+        return DecodedColumns(Transactions.of(decoded.records), *decoded[1:])
+    places = batch if isinstance(batch, list) else list(batch)
+    event_times, amounts = np.empty(len(places), np.int64), np.empty(len(places), np.float64)
+    latest, careful = now_ms + MAX_FUTURE_MS, tokens.scope != "off"
+    names, customers, terminals, countries, categories, channels, left = kernel.reading.read(
+        places, EARLIEST_EVENT_MS, latest, MAX_RECORD_BYTES, careful, event_times, amounts
+    )
+    read = Transactions(names, customers, terminals, event_times, amounts, countries, categories, channels)
+    if not left:
+        return DecodedColumns(read, places, [], 0)
+    decoded = decode_transactions([places[n] for n in left], now_ms, tokens)
+    refused = _fill(read, left, places, decoded)
+    if refused:
+        kept = [n for n in range(len(places)) if n not in refused]
+        read, places = read.take(kept), [places[n] for n in kept]
+    return DecodedColumns(read, places, decoded.dead_letters, decoded.tokenised)
 
 
 def decode_labels(batch: Sequence[Record], now_ms: int, tokens: Tokens = NO_TOKENS) -> Decoded[Label]:
@@ -199,6 +238,26 @@ def _suspect_transactions(records: Sequence[Transaction], tokens: Tokens) -> Seq
     if not suspicious("\n".join(names).encode()):
         return ()
     return [n for n, name in zip(long, names, strict=True) if suspicious(name.encode())]
+
+
+def _fill(
+    read: Transactions, left: Sequence[int], places: Sequence[Record], decoded: Decoded[Transaction]
+) -> set[int]:
+    """Put what was decoded where it had been left; return where nothing was."""
+    refused = set()
+    found = 0
+    for n in left:
+        # Both are in offset order, and a record that is there twice is decoded twice or not at all.
+        if found == len(decoded.places) or decoded.places[found] is not places[n]:
+            refused.add(n)
+            continue
+        one = decoded.records[found]
+        found += 1
+        read.names[n], read.customers[n] = one.transaction_id, one.customer_id
+        read.terminals[n], read.channels[n] = one.terminal_id, one.channel
+        read.countries[n], read.categories[n] = one.country, one.merchant_category
+        read.event_times[n], read.amounts[n] = one.event_time, one.amount
+    return refused
 
 
 def _discreet(

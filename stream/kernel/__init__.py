@@ -17,6 +17,7 @@ try:
     from stream.kernel import _models as models
     from stream.kernel import _packing as packing
     from stream.kernel import _pending as pending
+    from stream.kernel import _reading as reading
 except ImportError:
     _built = False
 else:
@@ -65,4 +66,15 @@ def using(on: bool) -> Iterator[None]:
         _used = before
 
 
-__all__ = ["BUILT", "choose", "drawing", "features", "in_use", "models", "packing", "pending", "using"]
+__all__ = [
+    "BUILT",
+    "choose",
+    "drawing",
+    "features",
+    "in_use",
+    "models",
+    "packing",
+    "pending",
+    "reading",
+    "using",
+]

@@ -1,12 +1,11 @@
 """The emission: what a scored batch owes to its readers, and whether it is on its way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from stream.adapters.topics import TopicNames
-from stream.decoding import Decoded
 from stream.ports import Outgoing
-from stream.records import Alert, DeadLetter, ModelEvent, Score, Transaction, encode
+from stream.records import Alert, DeadLetter, ModelEvent, Record, Score, encode
 
 
 class Due(NamedTuple):
@@ -20,9 +19,9 @@ class Due(NamedTuple):
         """Tell whether there is something to emit."""
         return bool(self.answers or self.letters or self.events)
 
-    def beyond(self, answered: int, decoded: Decoded[Transaction]) -> "Due":
+    def beyond(self, answered: int, places: Sequence[Record]) -> "Due":
         """Leave out what was answered before its effects were lost: what lies before an offset."""
-        answers = zip(self.answers, decoded.places, strict=True)
+        answers = zip(self.answers, places, strict=True)
         return Due(
             [answer for answer, place in answers if place.offset >= answered],
             [letter for letter in self.letters if letter.offset >= answered],

@@ -17,7 +17,7 @@ import numpy as np
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.columns import Transactions
-from stream.decoding import decode_transactions
+from stream.decoding import decode_columns
 from stream.drift.population import Population
 from stream.errors import FencedError, OffsetGapError
 from stream.features.catalogue import FEATURE_NAMES
@@ -280,8 +280,8 @@ class ScorerRole:
         if owned is None:
             raise FencedError(f"{batch[0].topic}/{number} is not ours any more: its batch was left alone")
         gap = self._check_gap(batch[0], owned)
-        decoded = decode_transactions(batch, self._clock(), self._policy.tokens)
-        transactions = Transactions.of(decoded.records)
+        decoded = decode_columns(batch, self._clock(), self._policy.tokens)
+        transactions = decoded.transactions
         watch.lap("decode")
 
         state = self._load(owned, transactions)
@@ -297,7 +297,7 @@ class ScorerRole:
         due = Due(scored.answers, decoded.dead_letters, [])
         new = scored.scored
         if batch[0].offset < answered:
-            due = due.beyond(answered, decoded)
+            due = due.beyond(answered, decoded.places)
             again = _ids_before(answered, transactions, decoded.places)
             new = new.take([place for place, name in enumerate(new.names) if name not in again])
         rebuilt = len(scored.scored.names) - len(new.names)
