@@ -27,7 +27,7 @@ from stream.pipeline.pending import Pending, PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
-from stream.ports import InputLog, Loaded, PromptEmitter, RiskKey, ScorerStore, Tenure
+from stream.ports import InputLog, Loaded, PromptEmitter, ScorerStore, Tenure
 from stream.records import DeadLetter, ModelEvent, Record, Transaction
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
@@ -381,10 +381,10 @@ class ScorerRole:
         names = list(customers.places)
         cached = owned.cache.known(names)
         unknown = [name for name, here in zip(names, cached, strict=True) if not here]
-        keys: list[RiskKey] = [("terminal", name) for name in terminals.places]
-        keys += [("customer", name) for name in names]
         ids = [one.transaction_id for one in transactions]
-        loaded: Loaded = self._waits.redis(self._store.load, owned.tenure.partition, unknown, keys, ids)
+        loaded: Loaded = self._waits.redis(
+            self._store.load, owned.tenure.partition, unknown, list(terminals.places), names, ids
+        )
         if self._erasures not in (None, loaded.erasures):
             # Somebody was erased: nobody knows who, so that nothing stays in memory, and all are read again.
             self._erasures = loaded.erasures
@@ -395,15 +395,14 @@ class ScorerRole:
         self._serving.follow(loaded.roster_revision)
         here = [place for place, is_here in enumerate(cached) if is_here]
         put(customers.rows, here, owned.cache.get([names[place] for place in here]))
-        found = [customers.places[name] for name in loaded.customers]
-        put(customers.rows, found, unpack_customers([*loaded.customers.values()]))
-        risks = unpack_risk_rows([*loaded.risks.values()])
-        for kind, places, rows in (
-            ("terminal", terminals.places, terminals.rows),
-            ("customer", customers.places, state.customer_risks),
+        asked = [place for place, is_here in enumerate(cached) if not is_here]
+        for rows, places, packed, unpack in (
+            (customers.rows, asked, loaded.customers, unpack_customers),
+            (terminals.rows, range(len(terminals.places)), loaded.terminal_risks, unpack_risk_rows),
+            (state.customer_risks, range(len(names)), loaded.customer_risks, unpack_risk_rows),
         ):
-            own = [(n, places[name]) for n, (of, name) in enumerate(loaded.risks) if of == kind]
-            put(rows, [place for _, place in own], take(risks, [n for n, _ in own]))
+            stored = [place for place, one in zip(places, packed, strict=True) if one is not None]
+            put(rows, stored, unpack([one for one in packed if one is not None]))
         return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
 
     def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
