@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-PARTS = ("drawing", "features", "models", "packing", "pending", "reading")
+PARTS = ("drawing", "features", "models", "packing", "pending", "reading", "wire")
 
 setup(
     ext_modules=[

@@ -27,7 +27,8 @@ def describe(settings: Settings, kind: Literal["customer", "terminal"], name: st
         key: RiskKey = (kind, name)
         lines = []
         for partition in range(settings.partitions if kind == "customer" else 0):
-            for row in unpack_customers([*store.load(partition, [name], [], []).customers.values()]):
+            stored = store.load(partition, [name], [], [], []).customers
+            for row in unpack_customers([state for state in stored if state is not None]):
                 lines += _customer(CustomerState.of(row), partition)
         for record in unpack_risks([*store.find_risks([key]).values()]):
             lines += _risk(record)

@@ -6,7 +6,9 @@ that passes the same contract suite. Values are bytes whose layout belongs to th
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, NewType, Protocol
+from typing import Literal, NamedTuple, NewType, Protocol, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
 
 RiskKey = tuple[Literal["terminal", "customer"], str]
 """Whose record of matured labels: the kind and the identifier."""
@@ -29,16 +31,30 @@ class Tenure(NamedTuple):
 class Loaded(NamedTuple):
     """What one record batch needs, read in one round trip."""
 
-    customers: dict[str, bytes]
-    """State of each customer asked for, where there is one."""
-    risks: dict[RiskKey, bytes]
-    """Risk record of each terminal and customer asked for, where there is one."""
+    customers: list[bytes | None]
+    """State of each customer asked for, in that order; None where there is none."""
+    terminal_risks: list[bytes | None]
+    """Risk record of each terminal asked for, likewise."""
+    customer_risks: list[bytes | None]
+    """Risk record of each customer asked for, likewise."""
     pending: dict[str, bytes]
     """Pending record of each transaction id asked for that this partition has already scored."""
     roster_revision: int
     """Changes whenever :meth:`ScorerStore.roster` would return something new; 0 before the first."""
     erasures: int = 0
     """Changes whenever a customer was erased: what is kept in memory must be read again."""
+
+
+class Underway(Protocol[T_co]):
+    """A request that the store works on while something else is done."""
+
+    def result(self) -> T_co:
+        """Wait until it is done, and return or raise what it led to. Only once."""
+        ...
+
+    def abandon(self) -> None:
+        """Give it up, if its result was not asked for: it may have been done or not."""
+        ...
 
 
 class ScorerStore(Protocol):
@@ -58,10 +74,34 @@ class ScorerStore(Protocol):
         self,
         partition: int,
         customers: Sequence[str],
-        risks: Sequence[RiskKey],
+        terminal_risks: Sequence[str],
+        customer_risks: Sequence[str],
         transactions: Sequence[str],
     ) -> Loaded:
-        """Read everything that a record batch of `partition` needs, in one round trip."""
+        """Read everything that a record batch of `partition` needs, in one round trip.
+
+        Parameters
+        ----------
+        partition
+            Of the transactions topic.
+        customers
+            Whose states are wanted.
+        terminal_risks, customer_risks
+            Terminals and customers whose risk records are wanted.
+        transactions
+            Ids that this partition may have scored before.
+        """
+        ...
+
+    def begin_load(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        terminal_risks: Sequence[str],
+        customer_risks: Sequence[str],
+        transactions: Sequence[str],
+    ) -> Underway[Loaded]:
+        """Begin a :meth:`load`. What a commit that is underway writes may be missing from it."""
         ...
 
     def commit(
@@ -104,6 +144,18 @@ class ScorerStore(Protocol):
         StateLostError
             The stored watermark is before the one of `tenure`, or the token is gone.
         """
+        ...
+
+    def begin_commit(
+        self,
+        tenure: Tenure,
+        watermark: int,
+        customers: Mapping[str, bytes],
+        pending: Mapping[str, bytes],
+        ledger: bytes = b"",
+        lineups: Mapping[str, bytes] | None = None,
+    ) -> Underway[Tenure]:
+        """Begin a :meth:`commit`, which may still be repeated: whoever gives its result up must."""
         ...
 
     def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:

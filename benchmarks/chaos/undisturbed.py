@@ -113,7 +113,9 @@ def score(settings: Settings, transactions: Iterable[Record]) -> Scored:
             scored.features[name] = pending.features
             customers[report.partition].add(pending.customer_id)
     for partition, names in customers.items():
-        scored.customers.update(store.load(partition, sorted(names), [], []).customers)
+        states = store.load(partition, [*names], [], [], []).customers
+        found = zip(names, states, strict=True)
+        scored.customers.update((name, state) for name, state in found if state is not None)
     return scored._replace(duplicates=duplicates)
 
 

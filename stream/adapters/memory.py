@@ -1,7 +1,7 @@
 """The in-memory twins of the feature store and of the way out, for tests, backtests and a single process."""
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from threading import Lock
 from typing import Generic, TypeVar
@@ -9,9 +9,11 @@ from typing import Generic, TypeVar
 from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.retention import CHECKPOINTS_KEPT, RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
-from stream.ports import Loaded, Outgoing, RiskKey, Tenure, Token
+from stream.errors import FencedError, StateLostError
+from stream.ports import Loaded, Outgoing, RiskKey, Tenure, Token, Underway
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class InMemoryStore:
@@ -36,8 +38,8 @@ class InMemoryStore:
     >>> tenure = store.take_partition(0)
     >>> store.commit(tenure, 7, {"c1": b"state"}, {"t1": b"record"}).watermark
     7
-    >>> store.load(0, ["c1", "c2"], [], []).customers
-    {'c1': b'state'}
+    >>> store.load(0, ["c1", "c2"], [], [], []).customers
+    [b'state', None]
     >>> store.find_pending(["t1"], partitions=4)
     {'t1': b'record'}
     """
@@ -105,20 +107,34 @@ class InMemoryStore:
         self,
         partition: int,
         customers: Sequence[str],
-        risks: Sequence[RiskKey],
+        terminal_risks: Sequence[str],
+        customer_risks: Sequence[str],
         transactions: Sequence[str],
     ) -> Loaded:
         """Read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
         with self._lock:
             now = self._clock()
             mine = self._partition(partition)
+            risks = self._risks
             return Loaded(
-                customers=mine.customers.find(customers, now),
-                risks=self._risks.find(risks, now),
+                customers=mine.customers.get(customers, now),
+                terminal_risks=risks.get([("terminal", name) for name in terminal_risks], now),
+                customer_risks=risks.get([("customer", name) for name in customer_risks], now),
                 pending=mine.pending.find(transactions, now),
                 roster_revision=self._revision,
                 erasures=self._erasures,
             )
+
+    def begin_load(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        terminal_risks: Sequence[str],
+        customer_risks: Sequence[str],
+        transactions: Sequence[str],
+    ) -> Underway[Loaded]:
+        """Read what a batch needs, at once; see :class:`~stream.ports.ScorerStore`."""
+        return _Done(lambda: self.load(partition, customers, terminal_risks, customer_risks, transactions))
 
     def commit(
         self,
@@ -149,6 +165,18 @@ class InMemoryStore:
             mine.watermark = committed.watermark
             mine.ledger = ledger or mine.ledger
             return committed
+
+    def begin_commit(
+        self,
+        tenure: Tenure,
+        watermark: int,
+        customers: Mapping[str, bytes],
+        pending: Mapping[str, bytes],
+        ledger: bytes = b"",
+        lineups: Mapping[str, bytes] | None = None,
+    ) -> Underway[Tenure]:
+        """Write a batch's effects, at once; see :class:`~stream.ports.ScorerStore`."""
+        return _Done(lambda: self.commit(tenure, watermark, customers, pending, ledger, lineups))
 
     def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
         """Find the lineups of these partitions; see :class:`~stream.ports.ScorerStore`."""
@@ -373,6 +401,28 @@ class InMemoryEmitter:
         return [record for record in self.emitted if record.topic == topic]
 
 
+class _Done(Generic[T]):
+    """What was done when it was begun; what came of it is told later, as a store far away would."""
+
+    def __init__(self, do: Callable[[], T]) -> None:
+        self._outcome: list[T | FencedError | StateLostError] = []
+        try:
+            self._outcome.append(do())
+        except (FencedError, StateLostError) as error:
+            self._outcome.append(error)
+
+    def result(self) -> T:
+        if not self._outcome:
+            raise RuntimeError("its result was asked for before, or given up")
+        outcome = self._outcome.pop()
+        if isinstance(outcome, FencedError | StateLostError):
+            raise outcome
+        return outcome
+
+    def abandon(self) -> None:
+        self._outcome.clear()
+
+
 class _Partition:
     def __init__(self, pending_ttl: timedelta | None, state_ttl: timedelta | None) -> None:
         self.token = 0
@@ -417,6 +467,11 @@ class _Shelf(Generic[K]):
             for key in keys
             if (entry := entries.get(key)) is not None and self._alive(entry[0], now_ms)
         }
+
+    def get(self, keys: Iterable[K], now_ms: int) -> list[bytes | None]:
+        keys = [*keys]
+        found = self.find(keys, now_ms)
+        return [found.get(key) for key in keys]
 
     def _alive(self, put_ms: int, now_ms: int) -> bool:
         return self._ttl_ms is None or now_ms - put_ms < self._ttl_ms

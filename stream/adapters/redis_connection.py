@@ -2,10 +2,10 @@
 
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import hiredis
 import redis
@@ -19,6 +19,10 @@ from redis.retry import Retry
 from stream.adapters.tls import client_context
 from stream.errors import AccessError, InfrastructureError, SettingsError
 from stream.transport import REDIS_URL, TransportSettings
+
+T = TypeVar("T")
+_Connection = Any
+"""Of redis-py, whose own are hardly typed."""
 
 
 class RedisConnection:
@@ -160,6 +164,60 @@ class RedisConnection:
                 client.script_load(script.script)
             raise forgotten
 
+    def begin(
+        self,
+        what: str,
+        commands: Sequence[Sequence[bytes]],
+        finish: Callable[[list[Any]], T],
+        script: Script | None = None,
+    ) -> "Exchange[T]":
+        """Send commands that are packed already, and return while Redis works on them.
+
+        Parameters
+        ----------
+        what
+            The errand, as the error will name it.
+        commands
+            As :func:`~stream.adapters.redis_wire.command` returns them. There is no transaction around them.
+        finish
+            Makes of the answers, one for each command, what was asked for.
+        script
+            That :meth:`script` returned and that the first command calls by its hash: should Redis have
+            forgotten it, it is sent, and then all commands once more.
+
+        Raises
+        ------
+        InfrastructureError
+            Redis is away or slow.
+        """
+        pieces = [piece for command in commands for piece in command]
+        pool = self._client.connection_pool
+        with self.doing(what):
+            connection: _Connection = pool.get_connection()
+            exchange = Exchange(self, what, connection, pieces, len(commands), finish, script)
+            try:
+                connection.send_packed_command(pieces)
+            except BaseException:
+                exchange.abandon()
+                raise
+        return exchange
+
+    def take_back(self, connection: _Connection, *, fit: bool) -> None:
+        """Take the connection of an exchange back.
+
+        Parameters
+        ----------
+        connection
+            That it had.
+        fit
+            Whether everything that was asked there has been answered; else it is closed.
+        """
+        try:
+            if not fit:
+                connection.disconnect()
+        finally:
+            self._client.connection_pool.release(connection)
+
     def script(self, *names: str) -> Script:
         """Return a script from files of this package, one after the other. Nothing is sent yet."""
         parts = [files(__package__).joinpath(name).read_text("utf-8") for name in names]
@@ -180,6 +238,83 @@ class RedisConnection:
             if isinstance(error, meaning.kinds) or any(code in text for code in meaning.codes):
                 return meaning.error, f"{meaning.sentence} ({text})"
         return InfrastructureError, f"refused ({text}); this is tried again, look at its log"
+
+
+class Exchange(Generic[T]):
+    """Commands that Redis is working on; it has a connection to itself until their answers are read.
+
+    A connection on which an answer was not read is closed: whoever had it next would take it for its own.
+    """
+
+    def __init__(
+        self,
+        redis: RedisConnection,
+        what: str,
+        connection: _Connection,
+        pieces: list[bytes],
+        answers: int,
+        finish: Callable[[list[Any]], T],
+        script: Script | None,
+    ) -> None:
+        self._redis = redis
+        self._what = what
+        self._connection: _Connection | None = connection
+        self._pieces = pieces
+        self._answers = answers
+        self._finish = finish
+        self._script = script
+
+    def result(self) -> T:
+        """Wait for the answers, and return what was asked for. Only once.
+
+        Raises
+        ------
+        InfrastructureError
+            Redis is away, slow, full or refusing.
+        """
+        connection, self._connection = self._connection, None
+        if connection is None:
+            raise RuntimeError(f"{self._what}: its answers were read before, or given up")
+        fit = False
+        try:
+            with self._redis.doing(self._what):
+                answers, refused = self._read(connection)
+                if isinstance(refused, exceptions.NoScriptError) and self._script is not None:
+                    connection.send_command("SCRIPT LOAD", self._script.script)
+                    _, refused = self._read(connection, 1)
+                    if refused is None:
+                        connection.send_packed_command(self._pieces)
+                        answers, refused = self._read(connection)
+                fit = True
+                if refused is not None:
+                    raise refused
+        finally:
+            self._redis.take_back(connection, fit=fit)
+        return self._finish(answers)
+
+    def abandon(self) -> None:
+        """Give the answers up, if they have not been read. What was asked may be done or not."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._redis.take_back(connection, fit=False)
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.abandon()
+
+    def _read(
+        self, connection: _Connection, count: int | None = None
+    ) -> tuple[list[Any], exceptions.ResponseError | None]:
+        """Read all answers, whatever they are; return them, and the first that is a refusal."""
+        answers: list[Any] = []
+        refused = None
+        for _ in range(self._answers if count is None else count):
+            try:
+                answers.append(connection.read_response())
+            except exceptions.ResponseError as error:
+                answers.append(error)
+                refused = refused or error
+        return answers, refused
 
 
 class _Packer:

@@ -4,7 +4,7 @@ When a generation begins and ends is said in :mod:`stream.adapters.generations`;
 ``docs/redis-format.md``. Writing is left to the scripts of :mod:`stream.adapters.redis_store`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,6 +12,7 @@ from redis.client import Pipeline
 
 from stream.adapters.generations import Turn, span_ms, turn
 from stream.adapters.redis_connection import RedisConnection
+from stream.adapters.redis_wire import command, plain
 from stream.clock import Clock
 
 NameKeys = Callable[[Iterable[int]], list[str]]
@@ -53,46 +54,52 @@ class RedisGenerations:
         """Remember what an index says, as Redis returned it."""
         self._known[index] = _numbers(stored)
 
-    def search(
-        self, what: str, asked: Asked, queue: Callable[[Pipeline], None] = lambda _: None
-    ) -> tuple[dict[str, bytes], list[Any]]:
-        """Look in all generations; return what is found, and the answers to what `queue` asks besides.
+    def lookup(self, what: str, fields: Sequence[str], index: str, name: NameKeys) -> "Lookup":
+        """Return a search by plain commands in the generations of one index, to be sent with others."""
+        return Lookup(self, what, Asked(fields, {index: name} if fields else {}))
+
+    def search(self, what: str, asked: Asked) -> dict[str, bytes]:
+        """Look in all generations; return what is found.
 
         One round trip, which looks in the generations that are known and asks which there are. Only where
         there are others by now, a second one looks again.
         """
-        found, stale, answers = self._look(what, asked, queue)
+        found, stale = self._look(what, asked)
         while stale:
-            more, stale, _ = self._look(what, asked._replace(generations=stale), lambda _: None)
+            more, stale = self._look(what, asked._replace(generations=stale))
             found |= more
-        return found, answers
+        return found
 
-    def _look(
-        self, what: str, asked: Asked, queue: Callable[[Pipeline], None]
-    ) -> tuple[dict[str, bytes], dict[str, NameKeys], list[Any]]:
+    def numbers(self, index: str) -> list[int]:
+        """Return the generations that are known, the newest first."""
+        return sorted(self._known.get(index, {}), reverse=True)
+
+    def learn(self, index: str, there: dict[int, int], looked: Container[int]) -> bool:
+        """Remember what an index says; tell whether there are generations besides those looked in."""
+        if there != self._known.get(index, {}):
+            self._known[index] = there
+        return not all(number in looked for number in there)
+
+    def _look(self, what: str, asked: Asked) -> tuple[dict[str, bytes], dict[str, NameKeys]]:
         """Look in the generations that are known; return what is found, and where there are others."""
         indexes = asked.generations if asked.fields else {}
         fields = _ENCODER.encode(asked.fields) if indexes else b""
-        known = {index: self._known.get(index, {}) for index in indexes}
+        known = {index: self.numbers(index) for index in indexes}
 
         def ask(pipe: Pipeline) -> None:
             for index, name in indexes.items():
-                keys = name(sorted(known[index], reverse=True))
+                keys = name(known[index])
                 pipe.hgetall(index)
                 pipe.evalsha(self._find_script.sha, len(keys), *keys, fields)
-            queue(pipe)
 
         answers = self._redis.read(what, self._find_script, ask)
         found: dict[str, bytes] = {}
         stale: dict[str, NameKeys] = {}
         for n, (index, name) in enumerate(indexes.items()):
-            there = _numbers(answers[2 * n])
             found.update(_hits(asked.fields, answers[2 * n + 1]))
-            if there != known[index]:
-                self._known[index] = there
-            if not there.keys() <= known[index].keys():
+            if self.learn(index, _numbers(answers[2 * n]), known[index]):
                 stale[index] = name
-        return found, stale, answers[2 * len(indexes) :]
+        return found, stale
 
     def turn(self, index: str) -> Turn:
         """Return the generation to write to now, and those to remove."""
@@ -106,6 +113,53 @@ class RedisGenerations:
         if done.expired:
             known = {number: until for number, until in known.items() if number not in done.expired}
         self._known[index] = known
+
+
+class Lookup:
+    """A search in the generations of one index.
+
+    Nearly all that a scorer looks for is nowhere. To say so of each field in each generation costs Redis less
+    than a script does; only where there is more than one index, the fields would go out too often.
+
+    Parameters
+    ----------
+    generations
+        That know which there are.
+    what
+        The errand, as an error will name it.
+    asked
+        What is looked for, in one index at most.
+    """
+
+    def __init__(self, generations: RedisGenerations, what: str, asked: Asked) -> None:
+        self._generations = generations
+        self._what = what
+        self._asked = asked
+        self._looked = {index: generations.numbers(index) for index in asked.generations}
+
+    def commands(self) -> list[list[bytes]]:
+        """Return what to ask."""
+        commands = []
+        fields = plain(self._asked.fields)
+        for index, name in self._asked.generations.items():
+            commands.append(command(plain(["HGETALL", index])))
+            commands += [command(plain(["HMGET", key]), fields) for key in name(self._looked[index])]
+        return commands
+
+    def found(self, answers: Sequence[Any]) -> dict[str, bytes]:
+        """Return what is found, of the answers to that; where there are more generations, look there too."""
+        found: dict[str, bytes] = {}
+        for index, looked in self._looked.items():
+            stored, *each = answers
+            # The oldest first, so that what is newer replaces it.
+            for values in reversed(each):
+                if values.count(None) < len(values):
+                    hits = zip(self._asked.fields, values, strict=True)
+                    found.update((name, value) for name, value in hits if value is not None)
+            there = _numbers(dict(zip(stored[::2], stored[1::2], strict=True)))
+            if self._generations.learn(index, there, looked):
+                found |= self._generations.search(self._what, self._asked)
+        return found
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

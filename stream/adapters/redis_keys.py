@@ -32,12 +32,13 @@ class PartitionKeys:
         self.ledger: Final = f"{base}:b"
         self.lineups: Final = f"{base}:m"
         self.generations: Final = f"{base}:g"
-        self._customer = f"{base}:c:"
+        self.customer: Final = f"{base}:c:"
+        """What the keys of customers' states begin with; their ids follow."""
         self._pending = f"{base}:p:"
 
     def customers(self, ids: Sequence[str]) -> list[str]:
         """Name the states of customers."""
-        prefix = self._customer
+        prefix = self.customer
         return [prefix + id_ for id_ in ids]
 
     def pending(self, numbers: Iterable[int]) -> list[str]:
@@ -75,7 +76,11 @@ class LearnerKeys:
         self.erasures: Final = f"{base}:e"
         self.checkpoints: Final = tuple(f"{base}:k:{age}" for age in range(CHECKPOINTS_KEPT))
         """Newest first."""
-        self._risk = {"terminal": f"{base}:t:", "customer": f"{base}:c:"}
+        self.terminal_risk: Final = f"{base}:t:"
+        """What the keys of terminals' risk records begin with; their ids follow."""
+        self.customer_risk: Final = f"{base}:c:"
+        """What those of customers begin with."""
+        self._risk = {"terminal": self.terminal_risk, "customer": self.customer_risk}
         self._verdict = f"{base}:v:"
         self._snapshot = f"{base}:s:"
         self._staged = f"{base}:x:"

@@ -10,12 +10,11 @@ from datetime import timedelta
 from itertools import chain
 from typing import Any, Final, TypeVar, cast
 
-from redis.client import Pipeline
-
 from stream.adapters.fencing import behind, elsewhere, fenced
-from stream.adapters.redis_connection import RedisAccess, RedisConnection
+from stream.adapters.redis_connection import Exchange, RedisAccess, RedisConnection
 from stream.adapters.redis_generations import Asked, RedisGenerations
 from stream.adapters.redis_keys import FitterKeys, LearnerKeys, OperatorKeys, PartitionKeys
+from stream.adapters.redis_wire import command, pairs, plain, prefixed
 from stream.adapters.remembering import Remembering
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
@@ -181,28 +180,50 @@ class RedisStore:
         self,
         partition: int,
         customers: Sequence[str],
-        risks: Sequence[RiskKey],
+        terminal_risks: Sequence[str],
+        customer_risks: Sequence[str],
         transactions: Sequence[str],
     ) -> Loaded:
         """Read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
-        keys = PartitionKeys(self._namespace, partition)
-        pending = Asked(transactions, {keys.generations: keys.pending})
+        return self.begin_load(partition, customers, terminal_risks, customer_risks, transactions).result()
 
-        def queue(pipe: Pipeline) -> None:
-            # MGET wants at least one key, hence the watermark.
-            pipe.mget([keys.watermark, *keys.customers(customers)])
-            pipe.mget([self._learner.revision, self._learner.erasures, *self._learner.risks(risks)])
+    def begin_load(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        terminal_risks: Sequence[str],
+        customer_risks: Sequence[str],
+        transactions: Sequence[str],
+    ) -> Exchange[Loaded]:
+        """Begin to read what a batch needs; see :class:`~stream.ports.ScorerStore`."""
+        keys, learner = PartitionKeys(self._namespace, partition), self._learner
+        what = f"loading a batch of partition {partition}"
+        pending = self._generations.lookup(what, transactions, keys.generations, keys.pending)
+        terminals = len(terminal_risks)
+
+        def finish(answers: list[Any]) -> Loaded:
+            *found, (_, *states), (revision, erasures, *records) = answers
+            return Loaded(
+                customers=states,
+                terminal_risks=records[:terminals],
+                customer_risks=records[terminals:],
+                pending=pending.found(found),
+                roster_revision=int(revision or 0),
+                erasures=int(erasures or 0),
+            )
 
         # Not a transaction: the halves lie in two slots, and neither needs the other's moment.
-        what = f"loading a batch of partition {partition}"
-        found, ((_, *states), (revision, erasures, *records)) = self._generations.search(what, pending, queue)
-        return Loaded(
-            customers=_found(customers, states),
-            risks=_found(risks, records),
-            pending=found,
-            roster_revision=int(revision or 0),
-            erasures=int(erasures or 0),
-        )
+        commands = [
+            *pending.commands(),
+            # MGET wants at least one key, hence the watermark.
+            command(plain(["MGET", keys.watermark]), prefixed(keys.customer, customers)),
+            command(
+                plain(["MGET", learner.revision, learner.erasures]),
+                prefixed(learner.terminal_risk, terminal_risks),
+                prefixed(learner.customer_risk, customer_risks),
+            ),
+        ]
+        return self._redis.begin(what, commands, finish)
 
     def commit(
         self,
@@ -214,46 +235,53 @@ class RedisStore:
         lineups: Mapping[str, bytes] | None = None,
     ) -> Tenure:
         """Write a batch's effects in one atomic step; see :class:`~stream.ports.ScorerStore`."""
+        return self.begin_commit(tenure, watermark, customers, pending, ledger, lineups).result()
+
+    def begin_commit(
+        self,
+        tenure: Tenure,
+        watermark: int,
+        customers: Mapping[str, bytes],
+        pending: Mapping[str, bytes],
+        ledger: bytes = b"",
+        lineups: Mapping[str, bytes] | None = None,
+    ) -> Exchange[Tenure]:
+        """Begin to write a batch's effects; see :class:`~stream.ports.ScorerStore`."""
         keys = PartitionKeys(self._namespace, tenure.partition)
         now = self._generations.turn(keys.generations)
         lineups = lineups or {}
-        answer = self._redis.run(
-            self._scorer_commit,
-            f"committing partition {tenure.partition} up to offset {watermark}",
-            [
-                *(keys.fence, keys.watermark, keys.ledger, keys.lineups, keys.generations),
-                *keys.pending((now.current, *now.expired)),
-                *keys.customers([*customers]),
-            ],
-            [
-                tenure.token,
-                tenure.watermark,
-                watermark,
-                self._state_ttl_ms,
-                self._generations.backstop_ms,
-                now.current,
-                now.until_ms,
-                len(now.expired),
-                len(lineups),
-                len(customers),
-                ledger,
-                *now.expired,
-                *_flat(lineups),
-                *customers.values(),
-                *_flat(pending),
-            ],
+        generations = keys.pending((now.current, *now.expired))
+        numbers = (
+            *(tenure.token, tenure.watermark, watermark, self._state_ttl_ms, self._generations.backstop_ms),
+            *(now.current, now.until_ms, len(now.expired), len(lineups), len(customers)),
         )
-        match answer:
-            case [b"done", int(stored)]:
-                self._generations.turned(keys.generations, now, written=bool(pending))
-                self._customers.make_room(stored)
-                return tenure._replace(
-                    watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
-                )
-            case [b"elsewhere", stored]:
-                raise elsewhere(tenure, int(stored))
-            case _:
-                raise _fenced(f"partition {tenure.partition}", tenure.token, answer)
+        script = self._scorer_commit
+        written = bool(pending)
+
+        def finish(answers: list[Any]) -> Tenure:
+            match answers[0]:
+                case [b"done", int(stored)]:
+                    self._generations.turned(keys.generations, now, written=written)
+                    self._customers.make_room(stored)
+                    return tenure._replace(
+                        watermark=max(watermark, tenure.watermark), ledger=ledger or tenure.ledger
+                    )
+                case [b"elsewhere", stored]:
+                    raise elsewhere(tenure, int(stored))
+                case answer:
+                    raise _fenced(f"partition {tenure.partition}", tenure.token, answer)
+
+        request = command(
+            plain(["EVALSHA", script.sha, str(5 + len(generations) + len(customers))]),
+            plain([keys.fence, keys.watermark, keys.ledger, keys.lineups, keys.generations, *generations]),
+            prefixed(keys.customer, customers),
+            plain([*map(str, numbers), ledger, *map(str, now.expired)]),
+            pairs(lineups),
+            plain(customers.values()),
+            pairs(pending),
+        )
+        what = f"committing partition {tenure.partition} up to offset {watermark}"
+        return self._redis.begin(what, [request], finish, script)
 
     def find_lineups(self, partitions: Iterable[int]) -> dict[str, bytes]:
         """Find the lineups of these partitions; see :class:`~stream.ports.ScorerStore`."""
@@ -292,12 +320,12 @@ class RedisStore:
         """Find pending records in whichever partition; see :class:`~stream.ports.LearnerStore`."""
         each = [PartitionKeys(self._namespace, partition) for partition in range(partitions)]
         pending = Asked(transactions, {keys.generations: keys.pending for keys in each})
-        return self._generations.search(f"finding pending records in {partitions} partitions", pending)[0]
+        return self._generations.search(f"finding pending records in {partitions} partitions", pending)
 
     def find_verdicts(self, transactions: Sequence[str]) -> dict[str, bytes]:
         """Find what labels have said so far of each transaction."""
         verdicts = Asked(transactions, {self._learner.generations: self._learner.verdicts})
-        return self._generations.search("finding verdicts", verdicts)[0]
+        return self._generations.search("finding verdicts", verdicts)
 
     def find_risks(self, keys: Sequence[RiskKey]) -> dict[RiskKey, bytes]:
         """Find risk records."""

@@ -18,6 +18,7 @@ try:
     from stream.kernel import _packing as packing
     from stream.kernel import _pending as pending
     from stream.kernel import _reading as reading
+    from stream.kernel import _wire as wire
 except ImportError:
     _built = False
 else:
@@ -77,4 +78,5 @@ __all__ = [
     "pending",
     "reading",
     "using",
+    "wire",
 ]

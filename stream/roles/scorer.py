@@ -6,20 +6,21 @@ and are answered from their pending records.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.columns import Transactions
-from stream.decoding import decode_columns
+from stream.decoding import DecodedColumns, decode_columns
 from stream.drift.population import Population
-from stream.errors import FencedError, OffsetGapError
+from stream.errors import FencedError, InfrastructureError, OffsetGapError
 from stream.features.catalogue import FEATURE_NAMES
 from stream.features.customer import pack_customers, unpack_customers
 from stream.features.packing import put, take
@@ -30,12 +31,12 @@ from stream.pipeline.pending import Pending, PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
-from stream.ports import InputLog, Loaded, PromptEmitter, RiskKey, ScorerStore, Tenure
+from stream.ports import InputLog, PromptEmitter, ScorerStore, Tenure, Underway
 from stream.records import DeadLetter, ModelEvent, Record
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.emission import Due, Emission
-from stream.roles.patience import Waits
+from stream.roles.patience import Patience, Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import Place, Resumption, resume
 from stream.roles.serving import Serving
@@ -43,6 +44,8 @@ from stream.settings import LostState, Settings
 from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -274,34 +277,73 @@ class ScorerRole:
         StoppedError
             The process is to stop; the batch will come again.
         """
-        watch = _Stopwatch()
-        number = batch[0].partition
-        owned = self._partitions.get(number)
-        if owned is None:
-            raise FencedError(f"{batch[0].topic}/{number} is not ours any more: its batch was left alone")
-        gap = self._check_gap(batch[0], owned)
-        decoded = decode_columns(batch, self._clock(), self._policy.tokens)
-        transactions = decoded.transactions
-        watch.lap("decode")
+        return self.settle(self.begin(self.read(batch)))
 
-        state = self._load(owned, transactions)
-        if batch[0].offset <= owned.tenure.watermark:
+    def read(self, batch: Sequence[Record]) -> "Read":
+        """Decode a record batch; nothing else is looked at, so that the one before may still be underway."""
+        watch = _Stopwatch()
+        decoded = decode_columns(batch, self._clock(), self._policy.tokens)
+        watch.lap("decode")
+        return Read(batch, decoded, watch)
+
+    def begin(self, read: "Read", meanwhile: Callable[[], None] = lambda: None) -> "Begun":
+        """Score a batch that was read, and begin to store its effects; the one before must have settled.
+
+        Parameters
+        ----------
+        read
+            As :meth:`read` returned it.
+        meanwhile
+            Is called once, while the store looks for what the batch needs.
+
+        Raises as :meth:`score` does.
+        """
+        batch, decoded, watch = read
+        watch.go_on()
+        first = batch[0]
+        owned = self._partitions.get(first.partition)
+        if owned is None:
+            raise FencedError(
+                f"{first.topic}/{first.partition} is not ours any more: its batch was left alone"
+            )
+        gap = self._check_gap(first, owned)
+        transactions = decoded.transactions
+        state = self._load(owned, transactions, meanwhile, watch)
+        if first.offset <= owned.tenure.watermark:
             state = state._replace(done=_ids_before(owned.tenure.watermark + 1, transactions, decoded.places))
         watch.lap("load")
-        scored = score_batch(transactions, state, self.models, owned.decider, self._clock())
+        models = self.models
+        scored = score_batch(transactions, state, models, owned.decider, self._clock())
         watch.lap("compute")
+        tenure = self._begin_commit(owned, batch[-1].offset, state, scored)
+        watch.lap("commit")
+        return Begun(read, owned, gap, state, scored, models, tenure)
+
+    def settle(self, begun: "Begun") -> "Committed":
+        """Wait until a batch's effects are stored.
+
+        Raises
+        ------
+        FencedError, StoppedError
+            As :meth:`score` does.
+        """
+        (batch, decoded, watch), owned, gap, state, scored, models, tenure = begun
+        watch.go_on()
+        number = batch[0].partition
         with self._revoking(number):
-            self._commit(owned, batch[-1].offset, state, scored)
+            owned.tenure = tenure()
+        share = self._policy.customer_cache // max(1, len(self._partitions))
+        owned.cache.put(list(state.customers.places), state.customers.rows, share)
         watch.lap("commit")
         answered = owned.resumption.answered
         due = Due(scored.answers, decoded.dead_letters, [])
         new = scored.scored
         if batch[0].offset < answered:
             due = due.beyond(answered, decoded.places)
-            again = _ids_before(answered, transactions, decoded.places)
+            again = _ids_before(answered, decoded.transactions, decoded.places)
             new = new.take([place for place, name in enumerate(new.names) if name not in again])
         rebuilt = len(scored.scored.names) - len(new.names)
-        due = due._replace(events=self._look_for_signs(new, transactions))
+        due = due._replace(events=self._look_for_signs(new, decoded.transactions))
         done = len(state.done)
         report = ScorerReport(
             number,
@@ -316,7 +358,7 @@ class ScorerRole:
             gap,
             [place.timestamp for place in decoded.places if place.offset >= answered],
             owned.decider.spent,
-            self.models,
+            models,
             due.events,
             watch.laps,
         )
@@ -375,54 +417,63 @@ class ScorerRole:
             )
         return gap
 
-    def _load(self, owned: _Partition, transactions: Transactions) -> BatchState:
+    def _load(
+        self,
+        owned: _Partition,
+        transactions: Transactions,
+        meanwhile: Callable[[], None],
+        watch: "_Stopwatch",
+    ) -> BatchState:
         state = BatchState.nothing(transactions)
         customers, terminals = state.customers, state.terminals
-        names = list(customers.places)
+        names, partition = list(customers.places), owned.tenure.partition
         cached = owned.cache.find(names)
-        unknown = [names[place] for place in np.flatnonzero(cached < 0).tolist()]
-        keys: list[RiskKey] = [("terminal", name) for name in terminals.places]
-        keys += [("customer", name) for name in names]
-        loaded: Loaded = self._waits.redis(
-            self._store.load, owned.tenure.partition, unknown, keys, transactions.names
-        )
+        asked = np.flatnonzero(cached < 0)
+        unknown = [names[place] for place in asked.tolist()]
+        needs = (partition, unknown, list(terminals.places), names, transactions.names)
+        store = self._store
+        load = _Request(self._waits.redis, partial(store.begin_load, *needs), partial(store.load, *needs))
+        watch.lap("load")
+        try:
+            meanwhile()
+        except BaseException:
+            load.abandon()
+            raise
+        watch.go_on()
+        loaded = load()
         if self._erasures not in (None, loaded.erasures):
             # Somebody was erased: nobody knows who, so that nothing stays in memory, and all are read again.
             self._erasures = loaded.erasures
             for one in self._partitions.values():
                 one.cache = CustomerCache()
-            return self._load(owned, transactions)
+            return self._load(owned, transactions, lambda: None, watch)
         self._erasures = loaded.erasures
         self._serving.follow(loaded.roster_revision)
         here = np.flatnonzero(cached >= 0)
         put(customers.rows, here, owned.cache.get(cached[here]))
-        found = [customers.places[name] for name in loaded.customers]
-        put(customers.rows, found, unpack_customers([*loaded.customers.values()]))
-        risks = unpack_risk_rows([*loaded.risks.values()])
-        for kind, places, rows in (
-            ("terminal", terminals.places, terminals.rows),
-            ("customer", customers.places, state.customer_risks),
+        for rows, places, packed, unpack in (
+            (customers.rows, asked, loaded.customers, unpack_customers),
+            (terminals.rows, None, loaded.terminal_risks, unpack_risk_rows),
+            (state.customer_risks, None, loaded.customer_risks, unpack_risk_rows),
         ):
-            own = [(n, places[name]) for n, (of, name) in enumerate(loaded.risks) if of == kind]
-            put(rows, [place for _, place in own], take(risks, [n for n, _ in own]))
-        return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
+            where = np.array([place for place, one in enumerate(packed) if one is not None], np.int64)
+            known = [one for one in packed if one is not None]
+            put(rows, where if places is None else places[where], unpack(known))
+        return state._replace(pending=self._pendings.open(loaded.pending, [partition]))
 
-    def _commit(self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch) -> None:
-        places = state.customers.places
-        changed = take(state.customers.rows, [places[name] for name in scored.changed])
-        customers = dict(zip(scored.changed, pack_customers(changed), strict=True))
+    def _begin_commit(
+        self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch
+    ) -> "_Request[Tenure]":
+        places, rows = state.customers.places, state.customers.rows
+        if scored.changed != list(places):
+            rows = take(rows, [places[name] for name in scored.changed])
+        customers = dict(zip(scored.changed, pack_customers(rows), strict=True))
         pending = pack_pendings(scored.scored)
-        owned.tenure = self._waits.redis(
-            self._store.commit,
-            owned.tenure,
-            watermark,
-            customers,
-            pending.records,
-            owned.decider.pack(),
-            pending.lineups,
+        effects = (owned.tenure, watermark, customers, pending.records, owned.decider.pack(), pending.lineups)
+        store = self._store
+        return _Request(
+            self._waits.redis, partial(store.begin_commit, *effects), partial(store.commit, *effects)
         )
-        share = self._policy.customer_cache // max(1, len(self._partitions))
-        owned.cache.put(list(places), state.customers.rows, share)
 
     def _look_for_signs(self, new: PendingBatch, transactions: Transactions) -> list[ModelEvent]:
         """Take what was scored into the population; return what has fired."""
@@ -446,6 +497,57 @@ def _ids_before(offset: int, transactions: Transactions, places: Sequence[Record
     )
 
 
+class _Request(Generic[T]):
+    """A request to the store that is underway; should it fail on the way, it is made again, patiently."""
+
+    def __init__(self, patience: Patience, begin: Callable[[], Underway[T]], whole: Callable[[], T]) -> None:
+        self._patience = patience
+        self._whole = whole
+        self._first: Underway[T] | InfrastructureError | None
+        try:
+            self._first = begin()
+        except InfrastructureError as error:
+            self._first = error
+
+    def __call__(self) -> T:
+        """Wait for its result."""
+        return self._patience(self._attempt)
+
+    def abandon(self) -> None:
+        """Give it up."""
+        if self._first is not None and not isinstance(self._first, InfrastructureError):
+            self._first.abandon()
+
+    def _attempt(self) -> T:
+        first, self._first = self._first, None
+        if first is None:
+            return self._whole()
+        if isinstance(first, InfrastructureError):
+            raise first
+        return first.result()
+
+
+class Read(NamedTuple):
+    """A batch that is decoded."""
+
+    batch: Sequence[Record]
+    decoded: DecodedColumns
+    watch: "_Stopwatch"
+
+
+class Begun(NamedTuple):
+    """A batch that is scored, and whose effects are being stored: `ScorerRole.settle` waits for that."""
+
+    read: Read
+    owned: _Partition
+    gap: int
+    state: BatchState
+    scored: ScoredBatch
+    models: tuple[Served, ...]
+    tenure: _Request[Tenure]
+    """The next one."""
+
+
 class Committed(NamedTuple):
     """A batch whose effects are stored, and that is still to be emitted."""
 
@@ -460,5 +562,9 @@ class _Stopwatch:
 
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
-        self.laps[stage] = now - self._last
+        self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
         self._last = now
+
+    def go_on(self) -> None:
+        """Leave out what has passed since the last lap."""
+        self._last = time.perf_counter()

@@ -236,7 +236,7 @@ class TestGenerations:
             tenure = store.commit(tenure, day, {}, {f"t{day}": b"record"})
             store.commit_labels(token, day, {}, {f"t{day}": b"v"})
             ids = [f"t{n}" for n in range(day + 1)]
-            found = store.load(3, [], [], ids).pending
+            found = store.load(3, [], [], [], ids).pending
             assert found == store.find_pending(ids, 4)
             assert found.keys() == store.find_verdicts(ids).keys()
             assert {f"t{n}" for n in range(max(0, day - 34), day + 1)} <= found.keys()
@@ -252,7 +252,7 @@ class TestGenerations:
         for number in range(4):
             tenure = store.commit(tenure, number, {}, {"t1": b"%d" % number})
             store.commit_labels(token, number, {}, {"t1": b"%d" % number})
-            assert store.load(3, [], [], ["t1", "t2"]).pending == {"t1": b"%d" % number}
+            assert store.load(3, [], [], [], ["t1", "t2"]).pending == {"t1": b"%d" % number}
             assert store.find_verdicts(["t1"]) == {"t1": b"%d" % number}
             clock.advance(10 * DAY_MS)
 
@@ -267,7 +267,7 @@ class TestGenerations:
             writer.commit_labels(token, number, {}, {"t": b"%d" % number})
             ids = [f"t{number}", "t"]
             found = {f"t{number}": b"record", "t": b"%d" % number}
-            assert reader.find_pending(ids, 4) == reader.load(3, [], [], ids).pending == found
+            assert reader.find_pending(ids, 4) == reader.load(3, [], [], [], ids).pending == found
             assert reader.find_verdicts(ids) == {"t": b"%d" % number}
             clock.advance(10 * DAY_MS)
 
@@ -373,7 +373,7 @@ class TestFailure:
             client.script_flush()
             tenure = store.commit(tenure, offset, {}, {"t1": b"%d" % offset})
             client.script_flush()
-            assert store.load(0, [], [], ["t1"]).pending == {"t1": b"%d" % offset}
+            assert store.load(0, [], [], [], ["t1"]).pending == {"t1": b"%d" % offset}
             store.commit_labels(token, offset, {}, {})
             store.publish(token, b"roster", {"m1": b"one"})
             store.save_checkpoint(token, b"%d" % offset)
@@ -412,7 +412,7 @@ class TestFailure:
         store.take_partition(0)
         with pytest.raises(StateLostError, match="stands at offset -1, after 5 had been stored"):
             store.commit(tenure, 6, {"c1": b"state"}, {})
-        assert store.load(0, ["c1"], [], []).customers == {}
+        assert store.load(0, ["c1"], [], [], []).customers == [None]
 
     def test_a_hung_redis_is_given_up_in_time(
         self, open_store: Open, redis_server: Callable[..., RedisServer]
@@ -446,14 +446,14 @@ class TestFailure:
             for write in writes:
                 with pytest.raises(InfrastructureError, match="is full; raise its maxmemory"):
                     write()
-            assert store.load(0, ["c1"], [("terminal", "x")], [*pending]) == ({}, {}, {}, 1, 0)
+            assert store.load(0, ["c1"], ["x"], [], [*pending]) == ([None], [None], [], {}, 1, 0)
             assert (store.roster(), store.snapshot("m1")) == (b"first", b"one")
             assert client.pttl("fraud:{learner}:s:m1") == -1
             assert (store.transactions_done(1), store.labels_done()) == ({0: -1}, -1)
             client.config_set("maxmemory", 0)
             for write in writes:
                 write()
-        assert store.load(0, [], [], [*pending]).pending == pending
+        assert store.load(0, [], [], [], [*pending]).pending == pending
 
     def test_redis_filling_up_in_the_middle_of_a_batch_does_not_split_it(
         self, open_store: Open, redis_server: Callable[..., RedisServer]
@@ -504,7 +504,7 @@ class TestFailure:
             client.replicaof("127.0.0.1", primary.port)
             eventually(lambda: client.info("replication")["master_link_status"] == "up")
         eventually(lambda: store.transactions_done(1) == {0: 7})
-        assert store.load(0, ["c1"], [], []).customers == {"c1": b"state"}
+        assert store.load(0, ["c1"], [], [], []).customers == [b"state"]
         writes: list[Callable[[], object]] = [
             store.check,
             lambda: store.take_partition(0),

@@ -116,20 +116,21 @@ class TestScorer:
     def test_loads_what_was_committed_and_nothing_else(self, store: Store) -> None:
         tenure = store.take_partition(0)
         store.commit(tenure, 1, {"c1": b"one", "c2": b"two"}, {"t1": b"first", "t2": b"second"})
-        loaded = store.load(0, ["c2", "c3"], [("terminal", "x")], ["t3", "t1"])
-        assert loaded == ({"c2": b"two"}, {}, {"t1": b"first"}, 0, 0)
+        loaded = store.load(0, ["c2", "c3"], ["x"], ["c1", "c2"], ["t3", "t1"])
+        assert loaded == ([b"two", None], [None], [None, None], {"t1": b"first"}, 0, 0)
 
     def test_loads_nothing_when_asked_for_nothing(self, store: Store) -> None:
-        assert store.load(0, [], [], []) == ({}, {}, {}, 0, 0)
+        assert store.load(0, [], [], [], []) == ([], [], [], {}, 0, 0)
 
     def test_an_identifier_may_be_asked_for_twice(self, store: Store) -> None:
         store.commit(store.take_partition(0), 0, {"c1": b"one"}, {"t1": b"first"})
-        loaded = store.load(0, ["c1", "c0", "c1"], [], ["t1", "t1"])
-        assert (loaded.customers, loaded.pending) == ({"c1": b"one"}, {"t1": b"first"})
+        loaded = store.load(0, ["c1", "c0", "c1"], ["x", "x"], [], ["t1", "t1"])
+        assert (loaded.customers, loaded.pending) == ([b"one", None, b"one"], {"t1": b"first"})
+        assert loaded.terminal_risks == [None, None]
 
     def test_a_partition_does_not_see_anothers_customers(self, store: Store) -> None:
         store.commit(store.take_partition(0), 0, {"c1": b"one"}, {"t1": b"first"})
-        assert store.load(1, ["c1"], [], ["t1"]) == ({}, {}, {}, 0, 0)
+        assert store.load(1, ["c1"], [], [], ["t1"]) == ([None], [], [], {}, 0, 0)
 
     @EXAMPLES
     @given(
@@ -141,7 +142,14 @@ class TestScorer:
     ) -> None:
         store = open_store()
         store.commit(store.take_partition(0), 0, customers, pending)
-        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0, 0)
+        assert store.load(0, [*customers], [], [], [*pending]) == (
+            [*customers.values()],
+            [],
+            [],
+            pending,
+            0,
+            0,
+        )
         assert store.find_pending([*pending], 1) == pending
 
     def test_a_ledger_is_kept_with_the_commit_that_brought_it(self, store: Store) -> None:
@@ -152,7 +160,7 @@ class TestScorer:
         tenure = store.commit(tenure, 999, {}, {})
         assert tenure.ledger == store.take_partition(1).ledger == b"\x00ledger\xff"
         assert store.take_partition(0).ledger == b""
-        assert store.load(1, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0, 0)
+        assert store.load(1, ["c1"], [], [], ["t1"]) == ([b"one"], [], [], {"t1": b"first"}, 0, 0)
 
     def test_a_ledger_is_not_written_by_a_repeated_or_refused_commit(self, store: Store) -> None:
         tenure = store.take_partition(0)
@@ -174,7 +182,7 @@ class TestScorer:
         store.commit(store.take_partition(2), 0, {}, {"t3": b"third"}, lineups=first)
         assert store.find_lineups([1]) == store.find_lineups(range(3)) == first | second
         assert (store.find_lineups([0]), store.find_lineups([2])) == ({}, first)
-        assert store.load(1, ["c1"], [], ["t1", "t2"]).pending == {"t1": b"first", "t2": b"second"}
+        assert store.load(1, ["c1"], [], [], ["t1", "t2"]).pending == {"t1": b"first", "t2": b"second"}
         store.take_partition(1)
         with pytest.raises(FencedError):
             store.commit(tenure, 2, {}, {}, b"", {"aaaaaaaaaaaa": b"zombie"})
@@ -190,20 +198,27 @@ class TestScorer:
         customers = {f"c{i}": b"s" * 250 for i in range(5_000)}
         pending = {f"t{i}": b"p" * 170 for i in range(5_000)}
         store.commit(store.take_partition(0), 4_999, customers, pending)
-        assert store.load(0, [*customers], [], [*pending]) == (customers, {}, pending, 0, 0)
+        assert store.load(0, [*customers], [], [], [*pending]) == (
+            [*customers.values()],
+            [],
+            [],
+            pending,
+            0,
+            0,
+        )
 
     def test_repeating_a_commit_succeeds_and_changes_nothing(self, store: Store) -> None:
         tenure = store.take_partition(0)
         first = store.commit(tenure, 7, {"c1": b"one"}, {"t1": b"first"})
         assert store.commit(tenure, 7, {"c1": b"other"}, {"t1": b"other", "t2": b"new"}) == first
-        assert store.load(0, ["c1"], [], ["t1", "t2"]) == ({"c1": b"one"}, {}, {"t1": b"first"}, 0, 0)
+        assert store.load(0, ["c1"], [], [], ["t1", "t2"]) == ([b"one"], [], [], {"t1": b"first"}, 0, 0)
         assert store.transactions_done(1) == {0: 7}
 
     @pytest.mark.parametrize("watermark", [3, 7])
     def test_a_redelivered_batch_leaves_the_watermark(self, store: Store, watermark: int) -> None:
         tenure = store.commit(store.take_partition(0), 7, {"c1": b"one"}, {})
         assert store.commit(tenure, watermark, {}, {"t1": b"again"}) == tenure
-        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {"t1": b"again"}, 0, 0)
+        assert store.load(0, ["c1"], [], [], ["t1"]) == ([b"one"], [], [], {"t1": b"again"}, 0, 0)
         assert store.transactions_done(1) == {0: 7}
 
     def test_whoever_takes_over_finds_where_the_other_stood(self, store: Store) -> None:
@@ -218,7 +233,7 @@ class TestScorer:
         store.take_partition(0)
         with pytest.raises(FencedError, match=r"^partition 0 has been taken over: token 1 .* newest is 2;"):
             store.commit(zombie, watermark, {"c1": b"zombie"}, {"t1": b"zombie"})
-        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0, 0)
+        assert store.load(0, ["c1"], [], [], ["t1"]) == ([b"one"], [], [], {}, 0, 0)
         assert store.transactions_done(1) == {0: 7}
 
     def test_repeating_the_commit_of_a_worker_that_was_replaced_is_refused(self, store: Store) -> None:
@@ -235,7 +250,7 @@ class TestScorer:
         store.commit(early, 7, {"c1": b"one"}, {})
         with pytest.raises(FencedError, match=r"partition 0 stands at offset 7 .* not at 3"):
             store.commit(early, watermark, {"c1": b"late"}, {"t1": b"late"})
-        assert store.load(0, ["c1"], [], ["t1"]) == ({"c1": b"one"}, {}, {}, 0, 0)
+        assert store.load(0, ["c1"], [], [], ["t1"]) == ([b"one"], [], [], {}, 0, 0)
 
     @pytest.mark.parametrize("watermark", [5, 6, 9])
     def test_a_tenure_from_beyond_the_stored_watermark_is_refused(self, store: Store, watermark: int) -> None:
@@ -319,8 +334,8 @@ class TestLearner:
         token, _ = store.take_learner()
         store.commit_labels(token, 4, {("terminal", "x"): b"shop", ("customer", "c1"): b"person"}, {})
         for partition in range(3):
-            loaded = store.load(partition, ["c1"], [("customer", "c1"), ("terminal", "c1")], [])
-            assert loaded == ({}, {("customer", "c1"): b"person"}, {}, 0, 0)
+            loaded = store.load(partition, ["c1"], ["c1", "x"], ["x", "c1"], [])
+            assert loaded == ([None], [None, b"shop"], [None, b"person"], {}, 0, 0)
 
     def test_a_commit_takes_the_largest_batch(self, store: Store) -> None:
         token, _ = store.take_learner()
@@ -364,7 +379,7 @@ class TestLearner:
         assert store.find_verdicts(["t1"]) == {}
         assert (store.labels_done(), store.roster()) == (3, b"roster")
         assert (store.snapshot("m1"), store.snapshot("m2")) == (b"model", None)
-        assert store.load(0, [], [], []).roster_revision == 1
+        assert store.load(0, [], [], [], []).roster_revision == 1
         assert list(store.checkpoints()) == [b"checkpoint"]
 
     def test_labels_are_not_committed_behind_a_watermark_that_was_lost(self, store: Store) -> None:
@@ -409,7 +424,7 @@ class TestLost:
         ):
             with pytest.raises(StateLostError):
                 write()
-        assert store.load(0, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, 0, 0)
+        assert store.load(0, ["c1"], ["x"], [], ["t1"]) == ([None], [None], [], {}, 0, 0)
         assert (store.labels_done(), store.offered(0), list(store.checkpoints())) == (-1, None, [])
         assert store.take_partition(0).watermark == -1
 
@@ -418,7 +433,7 @@ class TestModels:
     def test_there_is_no_roster_before_the_first(self, store: Store) -> None:
         assert store.roster() is None
         assert store.snapshot("m1") is None
-        assert store.load(0, [], [], []).roster_revision == 0
+        assert store.load(0, [], [], [], []).roster_revision == 0
 
     def test_a_published_roster_is_read_with_its_snapshots(self, store: Store) -> None:
         token, _ = store.take_learner()
@@ -426,13 +441,13 @@ class TestModels:
         assert revision > 0
         assert store.roster() == b"roster"
         assert [store.snapshot(name) for name in ("m1", "m2", "m3")] == [b"one", None, None]
-        assert store.load(3, ["c1"], [("terminal", "x")], ["t1"]) == ({}, {}, {}, revision, 0)
+        assert store.load(3, ["c1"], ["x"], [], ["t1"]) == ([None], [None], [], {}, revision, 0)
 
     def test_every_roster_has_a_revision_of_its_own(self, store: Store) -> None:
         token, _ = store.take_learner()
         revisions = [store.publish(token, b"roster", {}) for _ in range(3)]
         assert revisions == sorted(set(revisions))
-        assert store.load(0, [], [], []).roster_revision == revisions[-1]
+        assert store.load(0, [], [], [], []).roster_revision == revisions[-1]
 
     def test_a_retired_snapshot_stays_readable_for_those_half_way_through_loading_it(
         self, store: Store
@@ -554,13 +569,13 @@ def test_what_is_not_written_any_more_is_forgotten_in_its_time(open_store: OpenS
     for store in (short_pending, short_state):
         store.commit(store.take_partition(0), 5, {"c1": b"state"}, {"t1": b"record"})
         store.commit_labels(store.take_learner()[0], 6, {("terminal", "x"): b"shop"}, {"t1": b"fraud"})
-    eventually(lambda: not short_pending.load(0, [], [], ["t1"]).pending)
+    eventually(lambda: not short_pending.load(0, [], [], [], ["t1"]).pending)
     eventually(lambda: not short_pending.find_verdicts(["t1"]))
-    eventually(lambda: not short_state.load(0, ["c1"], [], []).customers)
+    eventually(lambda: not short_state.load(0, ["c1"], [], [], []).customers[0])
     eventually(lambda: not short_state.find_risks([("terminal", "x")]))
-    assert short_pending.load(0, ["c1"], [("terminal", "x")], []).customers == {"c1": b"state"}
+    assert short_pending.load(0, ["c1"], ["x"], [], []).customers == [b"state"]
     assert short_pending.find_risks([("terminal", "x")]) == {("terminal", "x"): b"shop"}
-    assert short_state.load(0, [], [], ["t1"]).pending == {"t1": b"record"}
+    assert short_state.load(0, [], [], [], ["t1"]).pending == {"t1": b"record"}
     assert short_state.find_verdicts(["t1"]) == {"t1": b"fraud"}
     for store in (short_pending, short_state):
         assert (store.transactions_done(1), store.labels_done()) == ({0: 5}, 6)
@@ -576,8 +591,8 @@ class _Worker:
     def process(self, log: list[str], start: int, stop: int, *, answers_lost: int = 0) -> None:
         """Count the records of `log` from `start` to before `stop`, some of them for the second time."""
         new = [(offset, log[offset]) for offset in range(start, stop) if offset > self.tenure.watermark]
-        stored = self.store.load(0, [customer for _, customer in new], [], []).customers
-        counts = {customer: int(stored.get(customer, b"0")) for _, customer in new}
+        stored = self.store.load(0, [customer for _, customer in new], [], [], []).customers
+        counts = {customer: int(one or b"0") for (_, customer), one in zip(new, stored, strict=True)}
         ledger = b"%d" % (int(self.tenure.ledger or b"0") + len(new))
         for _, customer in new:
             counts[customer] += 1
@@ -611,7 +626,7 @@ def test_every_transaction_counts_once_whatever_is_killed_repeated_or_redelivere
         owner.process(log, start, stop, answers_lost=2 if fault == "lost answers" else 0)
         position = max(position, stop)
     naive = {customer: b"%d" % log.count(customer) for customer in log}
-    assert store.load(0, [*naive], [], []).customers == naive
+    assert store.load(0, [*naive], [], [], []).customers == [*naive.values()]
     assert store.find_pending([f"t{i}" for i in range(len(log))], 1) == {
         f"t{i}": customer.encode() for i, customer in enumerate(log)
     }
@@ -698,7 +713,7 @@ class _Client:
         ids = ["a", "b", "c"]
         risks: list[RiskKey] = [*(("terminal", id_) for id_ in ids), *(("customer", id_) for id_ in ids)]
         return (
-            [self.store.load(partition, ids, risks, ids) for partition in range(3)],
+            [self.store.load(partition, ids, ids, ids, ids) for partition in range(3)],
             self.store.find_pending(ids, 3).keys(),
             self.store.find_verdicts(ids),
             self.store.find_risks(risks),

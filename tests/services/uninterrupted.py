@@ -70,7 +70,9 @@ class Uninterrupted:
 
     def customers(self) -> dict[str, bytes]:
         """Return the stored state of every customer."""
-        return self.store.load(0, sorted(self._customers), [], []).customers
+        names = sorted(self._customers)
+        stored = self.store.load(0, names, [], [], []).customers
+        return {name: state for name, state in zip(names, stored, strict=True) if state is not None}
 
     def risks(self, kind: str) -> dict[str, bytes]:
         """Return the stored risk record of every terminal, or customer."""

@@ -77,7 +77,7 @@ def _store(port: int, *, secret: str = "", timeout_seconds: float = 5.0) -> Redi
 CALLS: dict[str, Callable[[RedisStore], object]] = {
     "checking the feature store": lambda store: store.check(),
     "taking partition 3": lambda store: store.take_partition(3),
-    "loading a batch of partition 3": lambda store: store.load(3, ["c"], [("terminal", "x")], ["t"]),
+    "loading a batch of partition 3": lambda store: store.load(3, ["c"], ["x"], [], ["t"]),
     "committing partition 3 up to offset 7": lambda store: store.commit(
         Tenure(3, Token(1), -1), 7, {"c": b""}, {"t": b""}
     ),
