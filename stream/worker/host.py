@@ -56,7 +56,9 @@ class Host(ABC):
     """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
 
     The event loop stays free for heartbeats and health; a role stays plain, blocking code, whose thread draws
-    the next batches when it has done with the last. What remains of one once its effects are stored, such as
+    the next batches when it has done with the last. Where batches are full, the next one is drawn and read
+    while the store works on the last, whose scores are sent while the store looks for what the next needs.
+    What remains of one once its effects are stored, such as
     waiting for the broker, is done in a second thread, in the same order; only then is it acknowledged. The
     event loop hears some times a second of all batches that are done since: each that woke it would have to
     share the interpreter with it.
@@ -104,6 +106,8 @@ class Host(ABC):
         """Customers and terminals, as the metrics have it."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._second = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-conclude")
+        self._underway: tuple[RecordBatch, Any] | None = None
+        """The batch whose effects are being stored; the role's thread's own, and none while it rests."""
         self._conclusion: Future[None] | None = None
         """Of the batch before the one at work."""
         self._done: deque[tuple[RecordBatch, Any]] = deque()
@@ -132,15 +136,26 @@ class Host(ABC):
     def assign(self, partitions: Iterable[int]) -> None:
         """Take partitions of the input over; runs in the role's thread."""
 
+    def read(self, batch: Sequence[Record]) -> Any:
+        """Do what of a batch's work does not look at anything else; runs in the role's thread."""
+        return batch
+
     @abstractmethod
-    def handle(self, batch: Sequence[Record]) -> Any:
-        """Do the role's work on a batch and store its effects; runs in the role's thread."""
+    def handle(self, read: Any, meanwhile: Callable[[], None]) -> Any:
+        """Do the role's work on a batch that was read, once the last one has settled; in the role's thread.
+
+        Calls `meanwhile` at a moment at which it would wait anyway.
+        """
+
+    def settle(self, outcome: Any) -> Any:
+        """Wait until a batch's effects are stored, given what `handle` returned; in the role's thread."""
+        return outcome
 
     def launch(self, outcome: Any) -> None:  # noqa: B027 - a role may have nothing to begin with
         """Begin with what remains of a batch, once nothing remains of the last one; in the role's thread."""
 
     def conclude(self, outcome: Any) -> Any:
-        """Do what remains of a batch, given what `handle` returned, and return its report; runs beside it."""
+        """Do what remains of a batch, given what `settle` returned, and return its report; runs beside it."""
         return outcome
 
     @abstractmethod
@@ -187,6 +202,7 @@ class Host(ABC):
         drawn = self._draw_once()
         while not self.gather_seconds and self._may_draw() and time.monotonic() < until:
             drawn = self._draw_once()
+        self._timed(self._come_to_its_end)
         if not self._may_draw():
             self._drawing = False
         elif self.gather_seconds and 0 < drawn < self.settings.batch_records and self._loop is not None:
@@ -199,7 +215,9 @@ class Host(ABC):
         batches: list[RecordBatch] = []
         with self._facing():
             if self._may_draw():
-                batches = draw(self.app, DRAW_SECONDS)
+                batches = draw(self.app, 0.0 if self._underway is not None else DRAW_SECONDS)
+        if not batches:
+            self._timed(self._come_to_its_end)
         for batch in batches:
             with self._facing():
                 if self._may_begin(batch):
@@ -219,7 +237,42 @@ class Host(ABC):
         return self._may_draw() and not overtaken(self.app, batch)
 
     def _work_on(self, batch: RecordBatch) -> None:
-        outcome = self.handle(batch.records)
+        """Work on a batch until it is being stored; a full one is left so, as others wait behind it."""
+        read = self.read(batch.records)
+        before = self._settled()
+        waiting = [before] if before is not None else []
+
+        def meanwhile() -> None:
+            while waiting:
+                self._pass_on(waiting.pop())
+
+        if not self._may_begin(batch):
+            meanwhile()
+            return
+        try:
+            self._underway = batch, self.handle(read, meanwhile)
+        finally:
+            meanwhile()
+        if not self.overlapping or len(batch.records) < self.settings.batch_records:
+            self._come_to_its_end()
+
+    def _come_to_its_end(self) -> None:
+        """Wait for what is underway, and have the rest of it done."""
+        before = self._settled()
+        if before is not None:
+            with self._facing():
+                self._pass_on(before)
+
+    def _settled(self) -> tuple[RecordBatch, Any] | None:
+        """Return the batch that was underway, once its effects are stored; None where there is none."""
+        underway, self._underway = self._underway, None
+        if underway is not None:
+            with self._facing():
+                return underway[0], self.settle(underway[1])
+        return None
+
+    def _pass_on(self, settled: tuple[RecordBatch, Any]) -> None:
+        batch, outcome = settled
         self._await_conclusion()
         if self.fatal is not None or self._gave_up:
             return

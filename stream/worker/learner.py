@@ -1,7 +1,7 @@
 """The learner's host: its role, wired to the labels, the metrics and the checkpoints' clock."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from stream.adapters.metrics import Metrics, observe_many
@@ -66,9 +66,9 @@ class LearnerHost(Host):
         """Read from after the checkpoint, whatever was committed to Kafka."""
         return self._next_offset
 
-    def handle(self, batch: Sequence[Record]) -> LearnerReport:
+    def handle(self, read: Sequence[Record], _meanwhile: Callable[[], None]) -> LearnerReport:
         """Learn from a batch."""
-        return self.role.handle(batch)
+        return self.role.handle(read)
 
     def observe(self, reports: Sequence[LearnerReport]) -> None:
         """Put the reports of batches into the metrics, and their events into the log."""

@@ -1,7 +1,7 @@
 """The scorer's host: its role, wired to the transactions and to the metrics."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +10,7 @@ from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.records import ModelEvent, Record
-from stream.roles.scorer import Committed, ScorerPolicy, ScorerReport, ScorerRole
+from stream.roles.scorer import Begun, Committed, Read, ScorerPolicy, ScorerReport, ScorerRole
 from stream.settings import Settings
 from stream.worker.host import Host
 
@@ -64,9 +64,17 @@ class ScorerHost(Host):
         """Notice lost state also without transactions."""
         self.role.verify()
 
-    def handle(self, batch: Sequence[Record]) -> Committed:
-        """Score a batch, and store its effects."""
-        return self.role.score(batch)
+    def read(self, batch: Sequence[Record]) -> Read:
+        """Decode a batch."""
+        return self.role.read(batch)
+
+    def handle(self, read: Read, meanwhile: Callable[[], None]) -> Begun:
+        """Score a batch, and begin to store its effects."""
+        return self.role.begin(read, meanwhile)
+
+    def settle(self, outcome: Begun) -> Committed:
+        """Wait until a batch's effects are stored."""
+        return self.role.settle(outcome)
 
     def launch(self, outcome: Committed) -> None:
         """Send a batch's scores."""

@@ -29,6 +29,7 @@ class Listed(Host):
         fails_at: int | None = None,
         breaks_at: int | None = None,
         fenced_at: int | None = None,
+        unsettled_at: int | None = None,
     ) -> None:
         super().__init__("score", "transactions", Settings(), Metrics(CollectorRegistry()))
         self.overlapping = overlapping
@@ -37,19 +38,31 @@ class Listed(Host):
         self._fails_at = fails_at
         self._breaks_at = breaks_at
         self._fenced_at = fenced_at
+        self._unsettled_at = unsettled_at
 
     def assign(self, partitions: Iterable[int]) -> None:
         assert partitions == [0]
 
-    def handle(self, batch: Sequence[Record]) -> Any:
-        if batch == self._breaks_at:
-            raise MemoryError("broken here")
-        if batch == self._fenced_at:
-            raise FencedError("another has it")
-        self.done.append(f"handle {batch}")
-        if batch == 1:
-            self.second_begun.set()
+    def read(self, batch: Sequence[Record]) -> Any:
+        self.done.append(f"read {batch}")
         return batch
+
+    def handle(self, read: Any, meanwhile: Callable[[], None]) -> Any:
+        if read == self._breaks_at:
+            raise MemoryError("broken here")
+        if read == self._fenced_at:
+            raise FencedError("another has it")
+        meanwhile()
+        self.done.append(f"handle {read}")
+        if read == 1:
+            self.second_begun.set()
+        return read
+
+    def settle(self, outcome: Any) -> Any:
+        if outcome == self._unsettled_at:
+            raise FencedError("another has it")
+        self.done.append(f"settle {outcome}")
+        return outcome
 
     def launch(self, outcome: Any) -> None:
         self.done.append(f"launch {outcome}")
@@ -87,8 +100,18 @@ class Broker:
 class _Number(int):
     """A batch's records, which are none."""
 
+    count = 1
+
     def __len__(self) -> int:
-        return 1
+        return self.count
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["small", "full"])
+def full(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Say whether batches hold as many records as they may."""
+    is_full: bool = request.param
+    monkeypatch.setattr(_Number, "count", Settings().batch_records if is_full else 1)
+    return is_full
 
 
 @pytest.fixture(autouse=True)
@@ -139,14 +162,47 @@ def test_what_remains_of_a_batch_goes_on_beside_the_next_and_is_acknowledged_in_
     assert listed.fatal is None
     assert broker.acknowledged == [0, 1, 2, 3]
     assert listed.done.index("handle 1") < listed.done.index("conclude 0") < listed.done.index("launch 1")
+    assert listed.done.index("settle 0") < listed.done.index("handle 1")
     assert [one for one in listed.done if one.startswith("observe")] == [f"observe {n}" for n in range(4)]
+
+
+def test_a_full_batch_is_stored_while_the_next_is_read_and_sent_while_that_one_is_at_work(
+    broker: Broker, full: bool
+) -> None:
+    listed = Listed(overlapping=True)
+    listed.second_begun.set()
+    run(listed, broker, *each(0, 1, 2))
+    assert broker.acknowledged == [0, 1, 2]
+    steps = [one for one in listed.done if not one.startswith(("conclude", "observe"))]
+    if full:
+        assert steps == [
+            *("read 0", "handle 0"),
+            *("read 1", "settle 0", "launch 0", "handle 1"),
+            *("read 2", "settle 1", "launch 1", "handle 2"),
+            *("settle 2", "launch 2"),
+        ]
+    else:
+        assert steps == [f"{step} {n}" for n in range(3) for step in ("read", "handle", "settle", "launch")]
+
+
+def test_a_batch_that_is_fenced_off_while_it_is_stored_leaves_the_next_to_be_done(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejoins: list[object] = []
+    monkeypatch.setattr(host, "rejoin", rejoins.append)
+    listed = Listed(overlapping=True, unsettled_at=1)
+    listed.second_begun.set()
+    run(listed, broker, [0, 1, 2], [3])
+    assert broker.acknowledged == [0, 2, 3]
+    assert "launch 1" not in listed.done
+    assert len(rejoins) == 1
 
 
 def test_without_overlapping_a_batch_begins_when_the_one_before_has_been_observed(broker: Broker) -> None:
     listed = Listed(overlapping=False)
     run(listed, broker, *each(0, 1, 2))
     assert broker.acknowledged == [0, 1, 2]
-    steps = ("handle", "launch", "conclude", "observe")
+    steps = ("read", "handle", "settle", "launch", "conclude", "observe")
     assert listed.done == [f"{step} {n}" for n in range(3) for step in steps]
 
 
@@ -158,13 +214,14 @@ def test_what_is_drawn_of_several_partitions_is_worked_on_one_after_the_other(br
 
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_what_could_not_be_concluded_is_not_acknowledged_and_nothing_behind_it(
-    broker: Broker, overlapping: bool
+    broker: Broker, overlapping: bool, full: bool
 ) -> None:
     listed = Listed(overlapping=overlapping, fails_at=1)
     run(listed, broker, *each(0, 1, 2, 3, 4))
     assert broker.acknowledged == [0]
     assert isinstance(listed.fatal, MemoryError)
-    assert "handle 3" not in listed.done
+    assert ("handle 4" if overlapping and full else "handle 3") not in listed.done
+    assert "launch 2" not in listed.done
 
 
 def test_what_a_rebalance_has_overtaken_is_left_alone(broker: Broker) -> None:
@@ -252,6 +309,7 @@ def test_a_host_that_rests_begins_with_nothing(broker: Broker) -> None:
 def test_where_records_gather_the_next_are_drawn_after_a_while_unless_a_batch_was_full(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_Number, "count", 1)
     gathering = Listed(overlapping=False)
     gathering.gather_seconds = 5.0
     full = gathering.settings.batch_records
