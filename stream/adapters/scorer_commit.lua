@@ -25,12 +25,7 @@ if args[11] ~= '' then call('SET', keys[3], args[11]) end
 local at = 12 + old
 for i = at, at + 2 * lineups - 1, 2 do call('HSETNX', keys[4], args[i], args[i + 1]) end
 at = at + 2 * lineups
-if customers > 0 then
-  -- A time to live as a moment costs less: of a span, Redis makes one for each key.
-  local now = call('TIME')
-  local till = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + state_ttl)
-  for i = 0, customers - 1 do call('SET', keys[7 + old + i], args[at + i], 'PXAT', till) end
-end
+for i = 0, customers - 1 do call('SET', keys[7 + old + i], args[at + i], 'PX', state_ttl) end
 put(keys[5], keys[6], args[6], args[7], args[5], args, at + customers)
 if ahead then call('SET', keys[2], args[3]) end
 -- Last, as a full Redis refuses a script only where its first write takes memory.

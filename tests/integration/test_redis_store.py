@@ -1,6 +1,8 @@
 """What is true of the feature store in Redis alone: its keys, its times to live, its size, its failures."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 import redis
 
 from stream.adapters import redis_store
+from stream.adapters.redis_connection import Exchange
 from stream.adapters.redis_store import RedisStore
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import DAY_MS, Clock, ManualClock, wall_clock
@@ -425,6 +428,90 @@ class TestFailure:
             with pytest.raises(InfrastructureError, match=r"did not answer within 0\.2 s"):
                 store.commit(tenure, 0, {"c1": b"state"}, {})
 
+    def test_a_script_that_redis_forgets_is_sent_again_for_a_commit_under_way(
+        self, store: RedisStore, client: Any
+    ) -> None:
+        tenure = store.take_partition(0)
+        for offset in range(2):
+            client.script_flush()
+            under_way = store.begin_commit(tenure, offset, {"c1": b"%d" % offset}, {"t1": b"record"})
+            tenure = under_way.result()
+            assert store.load(0, ["c1"], [], [], []).customers == [b"%d" % offset]
+
+    @pytest.mark.parametrize("what", ["committing", "loading"])
+    def test_a_connection_that_is_lost_before_the_result_is_an_error_and_not_used_again(
+        self, open_store: Open, redis_server: Callable[..., RedisServer], what: str
+    ) -> None:
+        server = redis_server()
+        store = open_store(server.url)
+        tenure = store.take_partition(0)
+        begin: dict[str, Callable[[], Exchange[object]]] = {
+            "committing": lambda: store.begin_commit(tenure, 7, {"c1": b"state"}, {}),
+            "loading": lambda: store.begin_load(0, ["c1"], [], [], ["t1"]),
+        }
+        server.process.pause()
+        under_way = begin[what]()
+        server.process.kill()
+        with pytest.raises(InfrastructureError, match=rf"{what} .* failed: .* is away"):
+            under_way.result()
+        with pytest.raises(InfrastructureError, match=rf"{what} .* failed: .* is away"):
+            begin[what]()
+        assert _in_use(store) == 0
+        server.start()
+        assert store.commit(store.take_partition(0), 7, {"c1": b"state"}, {}).watermark == 7
+
+    def test_a_result_that_does_not_come_in_time_is_never_taken_for_another(
+        self, open_store: Open, redis_server: Callable[..., RedisServer]
+    ) -> None:
+        server = redis_server()
+        store = open_store(server.url, timeout_seconds=0.5)
+        tenure = store.take_partition(0)
+        server.process.pause()
+        loading = store.begin_load(0, ["c1"], [], [], ["t1"])
+        with pytest.raises(InfrastructureError, match=r"loading .* did not answer within 0\.5 s"):
+            loading.result()
+        server.process.resume()
+        assert store.commit(tenure, 7, {"c1": b"state"}, {}).watermark == 7
+
+    @pytest.mark.parametrize("how", ["given up", "forgotten", "half read"])
+    def test_a_result_that_nobody_reads_is_never_taken_for_anothers(
+        self, open_store: Open, redis_server: Callable[..., RedisServer], how: str
+    ) -> None:
+        server = redis_server()
+        store = open_store(server.url)
+        tenure = store.take_partition(0)
+        server.process.pause()
+        loading = store.begin_load(0, ["c1"], [], [], ["t1"])
+        match how:
+            case "given up":
+                loading.abandon()
+            case "half read":
+                connection: Any = loading._connection
+                connection.read_response = _interrupted
+                with pytest.raises(KeyboardInterrupt):
+                    loading.result()
+                del connection.read_response
+        del loading
+        assert _in_use(store) == 0
+        # Its answer comes only when somebody else waits for one.
+        with ThreadPoolExecutor(1) as beside:
+            committing = beside.submit(store.commit, tenure, 7, {"c1": b"state"}, {})
+            time.sleep(0.1)
+            server.process.resume()
+            assert committing.result().watermark == 7
+
+    def test_a_refusal_among_answers_leaves_the_connection_fit(self, store: RedisStore, client: Any) -> None:
+        store.take_partition(3)
+        client.set("fraud:{3}:g", b"no hash")
+        connections = client.info("stats")["total_connections_received"]
+        for _ in range(3):
+            with pytest.raises(InfrastructureError, match=r"loading .* refused \(WRONGTYPE"):
+                store.load(3, ["c1"], [], [], ["t1"])
+        client.delete("fraud:{3}:g")
+        assert store.load(3, ["c1"], [], [], ["t1"]).customers == [None]
+        assert client.info("stats")["total_connections_received"] == connections
+        assert _in_use(store) == 0
+
     def test_a_full_redis_refuses_whole_batches_and_takes_them_later(
         self, open_store: Open, redis_server: Callable[..., RedisServer]
     ) -> None:
@@ -533,6 +620,14 @@ class TestFailure:
 
 def _strings(client: Any) -> dict[bytes, bytes]:
     return {key: client.get(key) for key in client.scan_iter() if client.type(key) == b"string"}
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _in_use(store: RedisStore) -> int:
+    return len(store._redis._client.connection_pool._in_use_connections)
 
 
 def _hashes(client: Any) -> dict[bytes, dict[bytes, bytes]]:

@@ -286,6 +286,43 @@ class TestScorer:
         store.take_learner()
         assert store.commit(tenure, 0, {}, {}).watermark == 0
 
+    def test_what_is_under_way_tells_its_result_later(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        under_way = store.begin_commit(tenure, 7, {"c1": b"one"}, {"t1": b"first"}, b"ledger")
+        eventually(lambda: store.transactions_done(1) == {0: 7})
+        loading = store.begin_load(0, ["c1", "c2"], ["x"], ["c1"], ["t1"])
+        tenure = under_way.result()
+        assert (tenure.watermark, tenure.ledger) == (7, b"ledger")
+        assert loading.result() == ([b"one", None], [None], [None], {"t1": b"first"}, 0, 0)
+        assert store.commit(tenure, 8, {}, {}).watermark == 8
+
+    def test_what_is_under_way_tells_its_refusal_later(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        store.take_partition(0)
+        zombie = store.begin_commit(tenure, 7, {"c1": b"zombie"}, {})
+        with pytest.raises(FencedError, match="token 1 was presented, the newest is 2"):
+            zombie.result()
+        lost = store.begin_commit(Tenure(1, Token(1), -1), 7, {}, {})
+        with pytest.raises(StateLostError, match="partition 1: of token 1 nothing is left"):
+            lost.result()
+        assert store.load(0, ["c1"], [], [], []).customers == [None]
+
+    def test_a_result_is_told_once(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        under_way, loading = store.begin_commit(tenure, 7, {}, {}), store.begin_load(0, [], [], [], [])
+        under_way.result()
+        loading.abandon()
+        for over in (under_way, loading):
+            over.abandon()
+            with pytest.raises(RuntimeError, match="before, or given up"):
+                over.result()
+
+    def test_a_commit_whose_result_was_given_up_may_be_repeated(self, store: Store) -> None:
+        tenure = store.take_partition(0)
+        store.begin_commit(tenure, 7, {"c1": b"one"}, {}).abandon()
+        assert store.commit(tenure, 7, {"c1": b"one"}, {}).watermark == 7
+        assert store.load(0, ["c1"], [], [], []).customers == [b"one"]
+
     def test_of_workers_racing_for_a_partition_one_writes_on(self, store: Store) -> None:
         workers = 8
         start = Barrier(workers)
