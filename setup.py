@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-PARTS = ("features", "models", "packing")
+PARTS = ("features", "models", "packing", "writing")
 
 setup(
     ext_modules=[

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.retention import CHECKPOINTS_KEPT, RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
-from stream.ports import Loaded, Outgoing, RiskKey, Tenure, Token
+from stream.ports import Burst, Loaded, Outgoing, RiskKey, Tenure, Token
 
 K = TypeVar("K", bound=Hashable)
 
@@ -356,12 +356,15 @@ class InMemoryEmitter:
 
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Keep `records`: all of them, or none where producing one raises."""
-        self.send(records)
-        self.settle()
+        self.emitted += list(records)
 
-    def send(self, records: Iterable[Outgoing]) -> None:
-        """Take `records`, to keep them when they settle; what did not settle is forgotten."""
-        self._sent = list(records)
+    def send(self, bursts: Iterable[Burst]) -> None:
+        """Take records, to keep them when they settle; what did not settle is forgotten."""
+        self._sent = [
+            Outgoing(topic, key, value)
+            for topic, keys, values in bursts
+            for key, value in zip(keys, values, strict=True)
+        ]
 
     def settle(self) -> None:
         """Keep what was sent."""

@@ -15,6 +15,7 @@ try:
     from stream.kernel import _features as features
     from stream.kernel import _models as models
     from stream.kernel import _packing as packing
+    from stream.kernel import _writing as writing
 except ImportError:
     _built = False
 else:
@@ -63,4 +64,4 @@ def using(on: bool) -> Iterator[None]:
         _used = before
 
 
-__all__ = ["BUILT", "choose", "features", "in_use", "models", "packing", "using"]
+__all__ = ["BUILT", "choose", "features", "in_use", "models", "packing", "using", "writing"]

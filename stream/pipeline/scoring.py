@@ -14,10 +14,11 @@ from stream.features.packing import Rows, take
 from stream.features.risk import RISK, TERMINAL_FEATURES, customer_risks, terminal_risks
 from stream.features.words import SAID_OF_THE_AMOUNT, say
 from stream.models.compiled import CompiledModel
+from stream.pipeline.answers import Answers
 from stream.pipeline.decision import Asked, Decider
 from stream.pipeline.lineup import lineup_of
-from stream.pipeline.pending import Pending, PendingBatch, Reasons, score_record
-from stream.records import Alert, Score, Transaction
+from stream.pipeline.pending import Pending, PendingBatch, Reasons
+from stream.records import Transaction
 
 _OF_CUSTOMER: Final = slice(2, 2 + len(CUSTOMER_FEATURES))
 _OF_TERMINAL: Final = slice(_OF_CUSTOMER.stop, _OF_CUSTOMER.stop + len(TERMINAL_FEATURES))
@@ -75,7 +76,7 @@ class BatchState(NamedTuple):
 class ScoredBatch(NamedTuple):
     """What a record batch led to."""
 
-    answers: list[Score | Alert]
+    answers: Answers
     """One for each transaction of the batch, in its order."""
     scored: PendingBatch
     """Those transactions among them that were not scored before."""
@@ -122,11 +123,7 @@ def score_batch(
     to_score = list(fresh.values())
     new = np.array([one.transaction_id not in state.done for one in to_score], np.bool_)
     batch = _judge(to_score, _features(to_score, new, state), models, decider, new, now_ms)
-    first = dict(zip(fresh, batch.answers(), strict=True))
-    answers = [
-        first[name] if (name := one.transaction_id) in first else score_record(name, state.pending[name])
-        for one in transactions
-    ]
+    answers = Answers.to([one.transaction_id for one in transactions], batch, state.pending)
     if not new.all():
         batch = batch.take(np.flatnonzero(new).tolist())
     return ScoredBatch(answers, batch, list(dict.fromkeys(batch.customers)))

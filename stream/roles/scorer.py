@@ -309,7 +309,7 @@ class ScorerRole:
             rebuilt,
             len(done),
             len(scored.answers) - len(scored.scored.names) - len(done),
-            sum(answer.decision == "alert" for answer in due.answers),
+            len(due.answers.alerts),
             decoded.tokenised,
             due.letters,
             gap,
