@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-PARTS = ("drawing", "features", "models", "packing", "pending", "reading", "wire")
+PARTS = ("drawing", "features", "models", "packing", "pending", "reading", "wire", "writing")
 
 setup(
     ext_modules=[

@@ -380,6 +380,14 @@ class Outgoing(NamedTuple):
     value: bytes
 
 
+class Burst(NamedTuple):
+    """Records on their way to one topic together."""
+
+    topic: str
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+
+
 class Emitter(Protocol):
     """Where scores, alerts, dead letters and model events go."""
 
@@ -397,8 +405,11 @@ class Emitter(Protocol):
 class PromptEmitter(Emitter, Protocol):
     """An emitter whose records may be on their way while something else is done."""
 
-    def send(self, records: Iterable[Outgoing]) -> None:
-        """Send, and return once all is on its way; to be followed by :meth:`settle`."""
+    def send(self, bursts: Iterable[Burst]) -> None:
+        """Send, and return once all is on its way; to be followed by :meth:`settle`.
+
+        Of one topic, records stay in order.
+        """
         ...
 
     def settle(self) -> None:

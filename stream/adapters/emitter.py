@@ -1,7 +1,7 @@
 """The emitter: sends records to Kafka and returns once the broker has every one of them."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import DEAD_LETTER_BYTES
 from stream.errors import InfrastructureError
-from stream.ports import Outgoing
+from stream.ports import Burst, Outgoing
 
 QUEUE_BYTES: Final = 64 * 1024 * 1024
 """Most that waits for the broker; when as much does, sending waits as well."""
@@ -73,24 +73,27 @@ class KafkaEmitter:
             Not everything was acknowledged in time: names the first topic that failed, and why. Sending all
             of it again is safe.
         """
-        self.send(records)
+        self.send(_bursts(records))
         self.settle()
 
-    def send(self, records: Iterable[Outgoing]) -> None:
-        """Send `records`, and return once all are on their way, or cannot be, which :meth:`settle` says.
+    def send(self, bursts: Iterable[Burst]) -> None:
+        """Send records, and return once all are on their way, or cannot be, which :meth:`settle` says.
 
         Waits only while more waits for the broker than may.
         """
         self._failures.clear()
-        producer = self._producer
         deadline = time.monotonic() + self._timeout_seconds
-        coming = iter(records)
-        while not self._failures and (some := list(islice(coming, _TOGETHER))):
-            producer = self._producer = producer or Producer(self._config)
-            together: dict[str, list[dict[str, Any]]] = {}
-            for topic, key, value in some:
-                together.setdefault(topic, []).append({"key": key, "value": value})
-            for topic, messages in together.items():
+        begun: set[str] = set()
+        for topic, keys, values in bursts:
+            for start in range(0, len(values), _TOGETHER):
+                if self._failures and topic in begun:
+                    break  # nothing overtakes what could not be sent
+                begun.add(topic)
+                producer = self._producer = self._producer or Producer(self._config)
+                some = slice(start, start + _TOGETHER)
+                messages: list[dict[str, Any]] = [
+                    {"key": key, "value": value} for key, value in zip(keys[some], values[some], strict=True)
+                ]
                 if producer.produce_batch(topic, messages) < len(messages):
                     # Once the queue was full for one, it was for all that follow: they keep their order.
                     self._enqueue(producer, topic, [one for one in messages if "_error" in one], deadline)
@@ -146,3 +149,16 @@ class KafkaEmitter:
 
     def _report(self, error: KafkaError, message: Message) -> None:
         self._failures.append((message.topic() or "", error))
+
+
+def _bursts(records: Iterable[Outgoing]) -> Iterator[Burst]:
+    """Put records together by their topics, a few thousand at a time."""
+    coming = iter(records)
+    while some := list(islice(coming, _TOGETHER)):
+        together: dict[str, tuple[list[bytes | None], list[bytes]]] = {}
+        for topic, key, value in some:
+            keys, values = together.setdefault(topic, ([], []))
+            keys.append(key)
+            values.append(value)
+        for topic, (keys, values) in together.items():
+            yield Burst(topic, keys, values)

@@ -10,7 +10,7 @@ from stream.adapters.fencing import behind, elsewhere, fenced
 from stream.adapters.retention import CHECKPOINTS_KEPT, RETIRED_SNAPSHOT_TTL
 from stream.clock import Clock, wall_clock
 from stream.errors import FencedError, StateLostError
-from stream.ports import Loaded, Outgoing, RiskKey, Tenure, Token, Underway
+from stream.ports import Burst, Loaded, Outgoing, RiskKey, Tenure, Token, Underway
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -384,12 +384,15 @@ class InMemoryEmitter:
 
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Keep `records`: all of them, or none where producing one raises."""
-        self.send(records)
-        self.settle()
+        self.emitted += list(records)
 
-    def send(self, records: Iterable[Outgoing]) -> None:
-        """Take `records`, to keep them when they settle; what did not settle is forgotten."""
-        self._sent = list(records)
+    def send(self, bursts: Iterable[Burst]) -> None:
+        """Take records, to keep them when they settle; what did not settle is forgotten."""
+        self._sent = [
+            Outgoing(topic, key, value)
+            for topic, keys, values in bursts
+            for key, value in zip(keys, values, strict=True)
+        ]
 
     def settle(self) -> None:
         """Keep what was sent."""

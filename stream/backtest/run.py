@@ -24,7 +24,7 @@ from stream.pipeline.deliveries import Transactions, deliveries
 from stream.pipeline.learning import Learner
 from stream.pipeline.pending import Pending
 from stream.pipeline.scoring import Served
-from stream.ports import Outgoing
+from stream.ports import Burst, Outgoing
 from stream.recording import Recorded, tokenised
 from stream.records import Label, ModelEvent, Record, encode
 from stream.roles.fitter import FitterPolicy, FitterRole
@@ -270,7 +270,7 @@ class _Nowhere:
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Drop everything."""
 
-    def send(self, records: Iterable[Outgoing]) -> None:
+    def send(self, bursts: Iterable[Burst]) -> None:
         """Drop everything."""
 
     def settle(self) -> None:

@@ -19,6 +19,7 @@ try:
     from stream.kernel import _pending as pending
     from stream.kernel import _reading as reading
     from stream.kernel import _wire as wire
+    from stream.kernel import _writing as writing
 except ImportError:
     _built = False
 else:
@@ -79,4 +80,5 @@ __all__ = [
     "reading",
     "using",
     "wire",
+    "writing",
 ]

@@ -14,12 +14,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from stream import kernel
 from stream.pipeline.lineup import Lineup, lineup_of
-from stream.records import Alert, Decision, Reason, Score
+from stream.records import SCHEMA_VERSION, Alert, Decision, Reason, Score, encode
 
 LAYOUT: Final = 2
 Reasons = tuple[tuple[str, float, float, str], ...]
 """Of an alert, at least one: feature, value, contribution, text."""
+_JSON: Final = msgspec.json.Encoder().encode
 
 
 class Pending(Struct, array_like=True, frozen=True, gc=False):
@@ -145,6 +147,12 @@ class PendingBatch(NamedTuple):
             )
         }
 
+    @property
+    def alerts(self) -> list[int]:
+        """Which of the records are alerts, by their places."""
+        places: list[int] = np.flatnonzero(self.scores[:, 0] >= self.thresholds).tolist()
+        return places
+
     def answers(self) -> list[Score | Alert]:
         """Say of each record what goes out on ``scores``; an :class:`Alert` goes out on ``alerts`` too.
 
@@ -184,6 +192,49 @@ class PendingBatch(NamedTuple):
                     strict=True,
                 )
             )
+        ]
+
+    def encoded(self) -> list[bytes]:
+        """Return what :meth:`answers` says as it goes on the wire."""
+        if not (kernel.in_use() and self.names):
+            return [encode(answer) for answer in self.answers()]
+        written, alerts = [b""] * len(self.names), self.alerts
+        for place, alert in zip(alerts, self.take(alerts).answers(), strict=True):
+            written[place] = encode(alert)
+        # Of models of one version the last one's score counts, in the place of the first.
+        shadows = {version: n for n, version in enumerate(self.lineup.models) if n}
+        kernel.writing.write(
+            list(self.names),
+            np.ascontiguousarray(self.event_times, np.int64),
+            list(self.customers),
+            list(self.terminals),
+            np.ascontiguousarray(self.amounts, np.float64),
+            np.ascontiguousarray(self.scores[:, [0, *shadows.values()]], np.float64),
+            np.ascontiguousarray(self.thresholds, np.float64),
+            np.ascontiguousarray(self.features, np.float32),
+            self._joints(list(shadows)),
+            _JSON,
+            written,
+        )
+        return written
+
+    def _joints(self, shadows: Sequence[str]) -> list[bytes]:
+        """Return what stands in an encoded :class:`Score` before, between and behind what differs."""
+        lineup = self.lineup
+        lasting = (_JSON(lineup.models[0]), self.snapshot, _JSON(lineup.feature_schema))
+        keys = [b"%b%b:" % (b"," if n else b"", _JSON(version)) for n, version in enumerate(shadows)]
+        first, *rest = *keys, b'},"scored_at":%d,"schema_version":%d}' % (self.scored_at, SCHEMA_VERSION)
+        return [
+            b'{"transaction_id":',
+            b',"event_time":',
+            b',"customer_id":',
+            b',"terminal_id":',
+            b',"amount":',
+            b',"score":',
+            b',"decision":"allow","threshold":',
+            b',"model_version":%b,"snapshot":%d,"feature_schema":%b,"features":[' % lasting,
+            b'],"shadow":{' + first,
+            *rest,
         ]
 
 

@@ -16,10 +16,10 @@ from stream.features.packing import Rows, take
 from stream.features.risk import RISK, TERMINAL_FEATURES, customer_risks, terminal_risks
 from stream.features.words import SAID_OF_THE_AMOUNT, say
 from stream.models.compiled import CompiledModel
+from stream.pipeline.answers import Answers
 from stream.pipeline.decision import Asked, Decider
 from stream.pipeline.lineup import lineup_of
-from stream.pipeline.pending import Pending, PendingBatch, Reasons, score_record
-from stream.records import Alert, Score
+from stream.pipeline.pending import Pending, PendingBatch, Reasons
 
 _OF_CUSTOMER: Final = slice(2, 2 + len(CUSTOMER_FEATURES))
 _OF_TERMINAL: Final = slice(_OF_CUSTOMER.stop, _OF_CUSTOMER.stop + len(TERMINAL_FEATURES))
@@ -84,7 +84,7 @@ class BatchState(NamedTuple):
 class ScoredBatch(NamedTuple):
     """What a record batch led to."""
 
-    answers: list[Score | Alert]
+    answers: Answers
     """One for each transaction of the batch, in its order."""
     scored: PendingBatch
     """Those transactions among them that were not scored before."""
@@ -130,13 +130,7 @@ def score_batch(
         new[:] = [name not in state.done for name in fresh.names]
     features = _features(fresh, customers, terminals, new, state)
     batch = _judge(fresh, features, models, decider, new, now_ms)
-    answers = batch.answers()
-    if fresh is not transactions:
-        first = dict(zip(fresh.names, answers, strict=True))
-        answers = [
-            first[name] if name in first else score_record(name, state.pending[name])
-            for name in transactions.names
-        ]
+    answers = Answers.to(transactions.names, batch, state.pending)
     if not new.all():
         batch = batch.take(np.flatnonzero(new).tolist())
     return ScoredBatch(answers, batch, list(dict.fromkeys(batch.customers)))

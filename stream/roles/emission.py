@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from stream.adapters.topics import TopicNames
-from stream.ports import Outgoing
-from stream.records import Alert, DeadLetter, ModelEvent, Record, Score, encode
+from stream.pipeline.answers import Answers
+from stream.ports import Burst
+from stream.records import DeadLetter, ModelEvent, Record, encode
 
 
 class Due(NamedTuple):
     """What of a batch is to be emitted."""
 
-    answers: list[Score | Alert]
+    answers: Answers
     letters: list[DeadLetter]
     events: list[ModelEvent]
 
@@ -21,16 +22,15 @@ class Due(NamedTuple):
 
     def beyond(self, answered: int, places: Sequence[Record]) -> "Due":
         """Leave out what was answered before its effects were lost: what lies before an offset."""
-        answers = zip(self.answers, places, strict=True)
         return Due(
-            [answer for answer, place in answers if place.offset >= answered],
+            self.answers.take([n for n, place in enumerate(places) if place.offset >= answered]),
             [letter for letter in self.letters if letter.offset >= answered],
             self.events,
         )
 
 
 class Emission:
-    """What goes out of a batch: encoded on the way, and again each time that it has to be sent."""
+    """What goes out of a batch: encoded on the way, the answers only the first time that it is sent."""
 
     def __init__(self, topics: TopicNames, due: Due) -> None:
         self._topics = topics
@@ -38,14 +38,12 @@ class Emission:
         self.sent = False
         """Whether it is on its way, for all that is known."""
 
-    def __iter__(self) -> Iterator[Outgoing]:
-        scores, alerts = self._topics.scores, self._topics.alerts
-        for answer in self.due.answers:
-            key, value = answer.customer_id.encode(), encode(answer)
-            yield Outgoing(scores, key, value)
-            if answer.decision == "alert":
-                yield Outgoing(alerts, key, value)
-        for letter in self.due.letters:
-            yield Outgoing(self._topics.dead_letters, letter.key, encode(letter))
-        for event in self.due.events:
-            yield Outgoing(self._topics.model_events, event.model_version.encode(), encode(event))
+    def __iter__(self) -> Iterator[Burst]:
+        topics = self._topics
+        answers, letters, events = self.due
+        keys, values, alerts = answers.keys, answers.values, answers.alerts
+        yield Burst(topics.scores, keys, values)
+        yield Burst(topics.alerts, [keys[n] for n in alerts], [values[n] for n in alerts])
+        yield Burst(topics.dead_letters, [one.key for one in letters], [encode(one) for one in letters])
+        names = [one.model_version.encode() for one in events]
+        yield Burst(topics.model_events, names, [encode(one) for one in events])

@@ -352,7 +352,7 @@ class ScorerRole:
             rebuilt,
             done,
             len(scored.answers) - len(scored.scored.names) - done,
-            sum(answer.decision == "alert" for answer in due.answers),
+            len(due.answers.alerts),
             decoded.tokenised,
             due.letters,
             gap,

@@ -11,7 +11,7 @@ from stream.adapters.kafka_access import KafkaAccess
 from stream.embedded import EmbeddedBroker
 from stream.embedded.broker import Request
 from stream.errors import InfrastructureError
-from stream.ports import Outgoing
+from stream.ports import Burst, Outgoing
 from tests.services.topic_reader import read_topic
 
 
@@ -39,7 +39,7 @@ def test_what_emit_returned_from_lies_on_the_topics(broker: EmbeddedBroker, emit
 
 def test_what_was_sent_has_arrived_when_it_settles(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:
     emitter.settle()  # nothing was sent yet
-    emitter.send(Outgoing("scores", b"c%d" % n, b"%d" % n) for n in range(12_000))
+    emitter.send([Burst("scores", [b"c%d" % n for n in range(12_000)], [b"%d" % n for n in range(12_000)])])
     emitter.settle()
     scores = read_topic(broker.bootstrap, "scores")
     assert sorted(int(record.value or b"") for record in scores) == [*range(12_000)]
@@ -48,12 +48,42 @@ def test_what_was_sent_has_arrived_when_it_settles(broker: EmbeddedBroker, emitt
 def test_what_did_not_arrive_is_said_when_it_settles_and_then_no_more(
     broker: EmbeddedBroker, emitter: KafkaEmitter
 ) -> None:
-    emitter.send([Outgoing("dead-letters", None, b"x" * 5_000_000), Outgoing("scores", b"c", b"1")])
+    emitter.send([Burst("dead-letters", [None], [b"x" * 5_000_000]), Burst("scores", [b"c"], [b"1"])])
     with pytest.raises(InfrastructureError, match=r"'dead-letters'.*too large"):
         emitter.settle()
-    emitter.send([Outgoing("scores", b"c", b"2")])
+    emitter.send([Burst("scores", [b"c"], [b"2"])])
     emitter.settle()
     assert [record.value for record in read_topic(broker.bootstrap, "scores")] == [b"1", b"2"]
+
+
+def test_nothing_overtakes_on_its_topic_what_could_not_be_sent(
+    broker: EmbeddedBroker, emitter: KafkaEmitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.adapters.emitter._TOGETHER", 2)
+    values = [b"1", b"x" * 5_000_000, b"2", b"3"]
+    bursts = [
+        Burst("scores", [b"c"] * 4, values),
+        Burst("alerts", [b"c"], [b"1"]),
+        Burst("scores", [b"c"], [b"4"]),
+    ]
+    emitter.send(bursts)
+    with pytest.raises(InfrastructureError, match=r"'scores'.*too large"):
+        emitter.settle()
+    sent = [
+        [record.value for record in read_topic(broker.bootstrap, topic)] for topic in ("scores", "alerts")
+    ]
+    assert sent == [[b"1"], [b"1"]]
+
+
+def test_a_burst_that_the_queue_does_not_hold_is_delivered_in_order(
+    broker: EmbeddedBroker, emitter: KafkaEmitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.adapters.emitter._TOGETHER", 300)
+    emitter._config["queue.buffering.max.messages"] = 50
+    values = [b"%d" % n for n in range(1_000)]
+    emitter.send([Burst("scores", [b"c"] * 600, values[:600]), Burst("scores", [b"c"] * 400, values[600:])])
+    emitter.settle()
+    assert [record.value for record in read_topic(broker.bootstrap, "scores")] == values
 
 
 def test_records_of_one_key_keep_their_order(broker: EmbeddedBroker, emitter: KafkaEmitter) -> None:

@@ -5,7 +5,7 @@ import pytest
 from stream.adapters.memory import InMemoryEmitter, InMemoryStore
 from stream.adapters.retention import RETIRED_SNAPSHOT_TTL
 from stream.clock import ManualClock
-from stream.ports import Emitter, Outgoing
+from stream.ports import Burst, Emitter, Outgoing
 
 MINUTE = timedelta(minutes=1)
 ONE, TWO = Outgoing("scores", b"c1", b"1"), Outgoing("alerts", b"c1", b"2")
@@ -72,6 +72,16 @@ def test_an_emitter_keeps_everything_in_order() -> None:
     emitter.emit(record for record in [TWO])
     assert memory.emitted == [ONE, TWO, TWO]
     assert memory.on("alerts") == [TWO, TWO]
+
+
+def test_an_emitter_keeps_what_was_sent_when_it_settles() -> None:
+    emitter = InMemoryEmitter()
+    emitter.send([Burst("scores", [b"c0"], [b"0"])])
+    emitter.send([Burst("scores", [b"c1", None], [b"1", b"3"]), Burst("alerts", [b"c1"], [b"2"])])
+    assert emitter.emitted == []
+    emitter.settle()
+    emitter.settle()
+    assert emitter.emitted == [ONE, Outgoing("scores", None, b"3"), TWO]
 
 
 def test_an_emitter_keeps_nothing_of_what_could_not_be_made() -> None:

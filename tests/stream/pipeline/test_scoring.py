@@ -153,7 +153,7 @@ def test_an_alert_that_every_feature_spoke_against_names_the_one_that_did_least(
 
 def test_an_answer_that_expired_and_is_an_alert_again_gives_its_reasons() -> None:
     batch = score([transaction("old")], Served("bold-1", 1, Constant(0.9)), done=frozenset({"old"}))
-    (answer,) = batch.answers
+    (answer,) = batch.answers.records()
     assert isinstance(answer, Alert)
     assert answer.reasons
 
@@ -185,7 +185,7 @@ def test_a_transaction_that_was_scored_before_gets_its_first_answer_and_changes_
     memory = Memory()
     first = score([transaction("a")], memory=memory)
     again = score([transaction("a")], ratio_model(), memory=memory, pending=first.scored.pendings())
-    assert again.answers == first.answers
+    assert again.answers.records() == first.answers.records()
     assert not again.scored.pendings()
     assert not again.changed
 
@@ -195,7 +195,7 @@ def test_a_transaction_twice_in_a_batch_counts_once() -> None:
     once = score([transaction("a"), transaction("b", minutes=5)], memory=memories[0])
     again = transaction("a", customer="c2", amount=99.0)
     twice = score([transaction("a"), again, transaction("b", minutes=5)], memory=memories[1])
-    assert [one.transaction_id for one in twice.answers] == ["a", "a", "b"]
+    assert [one.transaction_id for one in twice.answers.records()] == ["a", "a", "b"]
     assert twice.scored.pendings() == once.scored.pendings()
     assert memories[0].customers == memories[1].customers
 
@@ -204,7 +204,7 @@ def test_one_that_is_done_but_not_pending_any_more_is_answered_and_changes_nothi
     memory = Memory()
     score([transaction("before")], memory=memory)
     batch = score([transaction("old", minutes=1)], memory=memory, done=frozenset({"old"}))
-    assert [one.transaction_id for one in batch.answers] == ["old"]
+    assert [one.transaction_id for one in batch.answers.records()] == ["old"]
     assert not batch.scored.pendings()
     assert not batch.changed
 
@@ -214,10 +214,10 @@ def test_one_that_is_done_is_described_by_what_is_stored_and_one_after_it_too() 
     score([transaction("old"), transaction("before", minutes=1)], memory=memory)
     again, fresh = transaction("old"), transaction("fresh", minutes=2)
     both = score([again, again, fresh], memory=memory, done=frozenset({"old"}))
-    assert [one.transaction_id for one in both.answers] == ["old", "old", "fresh"]
+    assert [one.transaction_id for one in both.answers.records()] == ["old", "old", "fresh"]
     assert both.changed == ["c1"]
     counts = FEATURE_NAMES.index("customer_count_1d")
-    assert [one.features[counts] for one in both.answers] == [2, 2, 2]
+    assert [one.features[counts] for one in both.answers.records()] == [2, 2, 2]
 
 
 def test_what_is_known_of_terminal_and_customer_is_among_the_features() -> None:
@@ -257,7 +257,7 @@ def test_how_a_stream_is_cut_into_batches_changes_nothing(cuts: list[int], seed:
 
 def test_an_empty_batch_is_no_trouble() -> None:
     batch = score([])
-    assert (batch.answers, batch.scored.pendings(), batch.changed) == ([], {}, [])
+    assert (batch.answers.records(), batch.scored.pendings(), batch.changed) == ([], {}, [])
 
 
 def matrix(batch: ScoredBatch) -> NDArray[np.float32]:
