@@ -14,6 +14,7 @@ from functools import partial
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
@@ -31,7 +32,7 @@ from stream.pipeline.pending import Pending, PendingBatch
 from stream.pipeline.pending_packing import pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
-from stream.ports import InputLog, PromptEmitter, ScorerStore, Tenure, Underway
+from stream.ports import InputLog, Loaded, PromptEmitter, ScorerStore, Tenure, Underway
 from stream.records import DeadLetter, ModelEvent, Record
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
@@ -146,6 +147,8 @@ class _Partition:
     decider: Decider
     resumption: Resumption
     cache: CustomerCache = field(default_factory=CustomerCache)
+    underway: "Begun | None" = None
+    """The batch whose effects are being stored."""
 
 
 class ScorerRole:
@@ -280,11 +283,21 @@ class ScorerRole:
         return self.settle(self.begin(self.read(batch)))
 
     def read(self, batch: Sequence[Record]) -> "Read":
-        """Decode a record batch; nothing else is looked at, so that the one before may still be underway."""
+        """Decode a record batch, and ask the store for what it needs, were the one before still underway.
+
+        Where it needs something that the one before is about to store, nothing is asked for yet.
+        """
         watch = _Stopwatch()
         decoded = decode_columns(batch, self._clock(), self._policy.tokens)
         watch.lap("decode")
-        return Read(batch, decoded, watch)
+        owned = self._partitions.get(batch[0].partition)
+        asked = None
+        if owned is not None:
+            need = _Need.of(decoded.transactions, owned.cache)
+            if owned.underway is None or need.none_of(owned.underway):
+                asked = self._ask(owned, need)
+        watch.lap("load")
+        return Read(batch, decoded, owned, asked, watch)
 
     def begin(self, read: "Read", meanwhile: Callable[[], None] = lambda: None) -> "Begun":
         """Score a batch that was read, and begin to store its effects; the one before must have settled.
@@ -298,26 +311,41 @@ class ScorerRole:
 
         Raises as :meth:`score` does.
         """
-        batch, decoded, watch = read
+        watch, transactions = read.watch, read.decoded.transactions
+        first, last = read.batch[0], read.batch[-1]
         watch.go_on()
-        first = batch[0]
-        owned = self._partitions.get(first.partition)
-        if owned is None:
-            raise FencedError(
-                f"{first.topic}/{first.partition} is not ours any more: its batch was left alone"
-            )
-        gap = self._check_gap(first, owned)
-        transactions = decoded.transactions
-        state = self._load(owned, transactions, meanwhile, watch)
+        asked = read.asked
+        try:
+            owned = self._owner(read)
+            gap = self._check_gap(first, owned)
+            asked = asked or self._ask(owned, _Need.of(transactions, owned.cache))
+            watch.lap("load")
+            meanwhile()
+        except BaseException:
+            if asked is not None:
+                asked.request.abandon()
+            raise
+        watch.go_on()
+        state = self._load(owned, transactions, asked)
         if first.offset <= owned.tenure.watermark:
-            state = state._replace(done=_ids_before(owned.tenure.watermark + 1, transactions, decoded.places))
+            names, places = transactions.names, read.decoded.places
+            state = state._replace(done=_ids_before(owned.tenure.watermark + 1, names, places))
         watch.lap("load")
         models = self.models
         scored = score_batch(transactions, state, models, owned.decider, self._clock())
         watch.lap("compute")
-        tenure = self._begin_commit(owned, batch[-1].offset, state, scored)
+        tenure = self._commit(owned, last.offset, state, scored)
+        begun = owned.underway = Begun(read, owned, gap, state, scored, models, tenure)
+        # As if it had settled: should it not, all that is remembered of the partition goes.
+        share = self._policy.customer_cache // max(1, len(self._partitions))
+        owned.cache.put(list(state.customers.places), state.customers.rows, share)
         watch.lap("commit")
-        return Begun(read, owned, gap, state, scored, models, tenure)
+        return begun
+
+    def forget(self, read: "Read") -> None:
+        """Let go of a batch that was read and is not to begin."""
+        if read.asked is not None:
+            read.asked.request.abandon()
 
     def settle(self, begun: "Begun") -> "Committed":
         """Wait until a batch's effects are stored.
@@ -327,20 +355,24 @@ class ScorerRole:
         FencedError, StoppedError
             As :meth:`score` does.
         """
-        (batch, decoded, watch), owned, gap, state, scored, models, tenure = begun
+        read, owned, gap, state, scored, models, tenure = begun
+        batch, decoded, watch = read.batch, read.decoded, read.watch
         watch.go_on()
         number = batch[0].partition
+        owned.underway = None
         with self._revoking(number):
-            owned.tenure = tenure()
-        share = self._policy.customer_cache // max(1, len(self._partitions))
-        owned.cache.put(list(state.customers.places), state.customers.rows, share)
+            try:
+                owned.tenure = tenure()
+            except BaseException:
+                owned.cache = CustomerCache()
+                raise
         watch.lap("commit")
         answered = owned.resumption.answered
         due = Due(scored.answers, decoded.dead_letters, [])
         new = scored.scored
         if batch[0].offset < answered:
             due = due.beyond(answered, decoded.places)
-            again = _ids_before(answered, decoded.transactions, decoded.places)
+            again = _ids_before(answered, decoded.transactions.names, decoded.places)
             new = new.take([place for place, name in enumerate(new.names) if name not in again])
         rebuilt = len(scored.scored.names) - len(new.names)
         due = due._replace(events=self._look_for_signs(new, decoded.transactions))
@@ -417,51 +449,49 @@ class ScorerRole:
             )
         return gap
 
-    def _load(
-        self,
-        owned: _Partition,
-        transactions: Transactions,
-        meanwhile: Callable[[], None],
-        watch: "_Stopwatch",
-    ) -> BatchState:
-        state = BatchState.nothing(transactions)
-        customers, terminals = state.customers, state.terminals
-        names, partition = list(customers.places), owned.tenure.partition
-        cached = owned.cache.find(names)
-        asked = np.flatnonzero(cached < 0)
-        unknown = [names[place] for place in asked.tolist()]
-        needs = (partition, unknown, list(terminals.places), names, transactions.names)
+    def _owner(self, read: "Read") -> _Partition:
+        first = read.batch[0]
+        owned = self._partitions.get(first.partition)
+        if owned is None or owned is not read.owned:
+            where = f"{first.topic}/{first.partition}"
+            raise FencedError(f"{where} is not ours any more: its batch was left alone")
+        return owned
+
+    def _ask(self, owned: _Partition, need: "_Need") -> "_Asked":
+        """Ask the store for what a batch needs."""
+        state = need.state
+        names, terminals = [*state.customers.places], [*state.terminals.places]
+        needs = (owned.tenure.partition, need.unknown, terminals, names, need.names)
         store = self._store
-        load = _Request(self._waits.redis, partial(store.begin_load, *needs), partial(store.load, *needs))
-        watch.lap("load")
-        try:
-            meanwhile()
-        except BaseException:
-            load.abandon()
-            raise
-        watch.go_on()
-        loaded = load()
+        return _Asked(
+            need, _Request(self._waits.redis, partial(store.begin_load, *needs), partial(store.load, *needs))
+        )
+
+    def _load(self, owned: _Partition, transactions: Transactions, asked: "_Asked") -> BatchState:
+        """Put what the store has found together with what is remembered."""
+        (state, _, cached, _), request = asked
+        loaded = request()
         if self._erasures not in (None, loaded.erasures):
             # Somebody was erased: nobody knows who, so that nothing stays in memory, and all are read again.
             self._erasures = loaded.erasures
             for one in self._partitions.values():
                 one.cache = CustomerCache()
-            return self._load(owned, transactions, lambda: None, watch)
+            return self._load(owned, transactions, self._ask(owned, _Need.of(transactions, owned.cache)))
         self._erasures = loaded.erasures
         self._serving.follow(loaded.roster_revision)
         here = np.flatnonzero(cached >= 0)
-        put(customers.rows, here, owned.cache.get(cached[here]))
+        put(state.customers.rows, here, owned.cache.get(cached[here]))
         for rows, places, packed, unpack in (
-            (customers.rows, asked, loaded.customers, unpack_customers),
-            (terminals.rows, None, loaded.terminal_risks, unpack_risk_rows),
+            (state.customers.rows, np.flatnonzero(cached < 0), loaded.customers, unpack_customers),
+            (state.terminals.rows, None, loaded.terminal_risks, unpack_risk_rows),
             (state.customer_risks, None, loaded.customer_risks, unpack_risk_rows),
         ):
             where = np.array([place for place, one in enumerate(packed) if one is not None], np.int64)
             known = [one for one in packed if one is not None]
             put(rows, where if places is None else places[where], unpack(known))
-        return state._replace(pending=self._pendings.open(loaded.pending, [partition]))
+        return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
 
-    def _begin_commit(
+    def _commit(
         self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch
     ) -> "_Request[Tenure]":
         places, rows = state.customers.places, state.customers.rows
@@ -491,10 +521,8 @@ class ScorerRole:
             raise
 
 
-def _ids_before(offset: int, transactions: Transactions, places: Sequence[Record]) -> frozenset[str]:
-    return frozenset(
-        name for name, place in zip(transactions.names, places, strict=True) if place.offset < offset
-    )
+def _ids_before(offset: int, names: Sequence[str], places: Sequence[Record]) -> frozenset[str]:
+    return frozenset(name for name, place in zip(names, places, strict=True) if place.offset < offset)
 
 
 class _Request(Generic[T]):
@@ -527,11 +555,51 @@ class _Request(Generic[T]):
         return first.result()
 
 
+class _Need(NamedTuple):
+    """What a batch needs to know."""
+
+    state: BatchState
+    """Where it goes."""
+    names: list[str]
+    """Of the transactions."""
+    cached: NDArray[np.int64]
+    """Where its customers' states are remembered; -1 for one whose state is not."""
+    unknown: list[str]
+    """Those customers."""
+
+    @classmethod
+    def of(cls, transactions: Transactions, cache: CustomerCache) -> "_Need":
+        """Return what a batch needs besides what is remembered."""
+        state = BatchState.nothing(transactions)
+        names = [*state.customers.places]
+        cached = cache.find(names)
+        unknown = [names[place] for place in np.flatnonzero(cached < 0).tolist()]
+        return cls(state, transactions.names, cached, unknown)
+
+    def none_of(self, begun: "Begun") -> bool:
+        """Tell whether nothing of it is what another batch is about to store."""
+        theirs = begun.read.decoded.transactions
+        return begun.state.customers.places.keys().isdisjoint(self.unknown) and (
+            frozenset(theirs.names).isdisjoint(self.names)
+        )
+
+
+class _Asked(NamedTuple):
+    """What the store was asked for."""
+
+    need: _Need
+    request: _Request[Loaded]
+
+
 class Read(NamedTuple):
     """A batch that is decoded."""
 
     batch: Sequence[Record]
     decoded: DecodedColumns
+    owned: _Partition | None
+    """Its partition, unless that is somebody else's."""
+    asked: _Asked | None
+    """What the store was asked for already."""
     watch: "_Stopwatch"
 
 

@@ -137,8 +137,11 @@ class Host(ABC):
         """Take partitions of the input over; runs in the role's thread."""
 
     def read(self, batch: Sequence[Record]) -> Any:
-        """Do what of a batch's work does not look at anything else; runs in the role's thread."""
+        """Do what of a batch's work need not wait for the last one to settle; runs in the role's thread."""
         return batch
+
+    def forget(self, read: Any) -> None:  # noqa: B027 - a role may have nothing to let go of
+        """Let go of a batch that was read and will not be worked on; runs in the role's thread."""
 
     @abstractmethod
     def handle(self, read: Any, meanwhile: Callable[[], None]) -> Any:
@@ -247,6 +250,7 @@ class Host(ABC):
                 self._pass_on(waiting.pop())
 
         if not self._may_begin(batch):
+            self.forget(read)
             meanwhile()
             return
         try:

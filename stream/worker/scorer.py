@@ -65,8 +65,12 @@ class ScorerHost(Host):
         self.role.verify()
 
     def read(self, batch: Sequence[Record]) -> Read:
-        """Decode a batch."""
+        """Decode a batch, and ask for what it needs."""
         return self.role.read(batch)
+
+    def forget(self, read: Read) -> None:
+        """Let go of a batch that was read."""
+        self.role.forget(read)
 
     def handle(self, read: Read, meanwhile: Callable[[], None]) -> Begun:
         """Score a batch, and begin to store its effects."""
