@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream.adapters.memory import InMemoryEmitter, InMemoryStore
 from stream.adapters.topics import TopicNames
 from stream.clock import ManualClock
-from stream.errors import FencedError, InfrastructureError
+from stream.errors import FencedError, InfrastructureError, StateLostError
 from stream.records import Record, Transaction, encode
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
@@ -46,9 +46,12 @@ class SlowStore(InMemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.loads: list[Any] = []
+        self.customers: list[Any] = []
+        """Whose states each load was to find."""
 
     def begin_load(self, *asked: Any) -> Any:
         found = self.load(*asked)
+        self.customers.append(asked[1])
         self.loads.append(Late(lambda: found))
         return self.loads[-1]
 
@@ -170,6 +173,21 @@ def test_one_that_was_fenced_off_while_it_was_stored_takes_the_next_with_it() ->
         world.scorer.begin(read)
     assert store.loads[-1].abandoned
     assert world.stored() == World(InMemoryStore()).stored()
+
+
+def test_what_could_not_be_stored_is_not_remembered_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(store := SlowStore())
+    first, second = records([[(0, 0, 0)], [(0, 0, 1)]])
+    underway = world.scorer.begin(world.scorer.read(first))
+
+    def lost(*_: object) -> Any:
+        raise StateLostError("lost")
+
+    with monkeypatch.context() as patch, pytest.raises(StateLostError):
+        patch.setattr(store, "commit", lost)
+        world.scorer.settle(underway)
+    world.scorer.read(second)
+    assert store.customers == [["c0"], ["c0"]]
 
 
 def test_what_was_read_and_is_not_to_begin_is_given_up() -> None:
