@@ -183,8 +183,8 @@ def test_what_could_not_be_stored_is_not_remembered_either(monkeypatch: pytest.M
     def lost(*_: object) -> Any:
         raise StateLostError("lost")
 
-    with monkeypatch.context() as patch, pytest.raises(StateLostError):
-        patch.setattr(store, "commit", lost)
+    monkeypatch.setattr(store, "commit", lost)
+    with pytest.raises(StateLostError):
         world.scorer.settle(underway)
     world.scorer.read(second)
     assert store.customers == [["c0"], ["c0"]]
