@@ -76,7 +76,7 @@ def gathered(pieces: Iterable[bytes]) -> list[bytes]:
 
     Examples
     --------
-    >>> gathered([b"a", b"b", bytes(100_000), b"c"]) == [b"ab", bytes(100_000), b"c"]
+    >>> gathered([b"a", b"b", bytes(300_000), b"c"]) == [b"ab", bytes(300_000), b"c"]
     True
     """
     whole: list[bytes] = []
@@ -92,7 +92,7 @@ def gathered(pieces: Iterable[bytes]) -> list[bytes]:
     return [piece for piece in whole if piece]
 
 
-_LARGE: Final = 65_536
+_LARGE: Final = 262_144
 
 
 def _packed(values: Sequence[str | bytes]) -> bytes:
