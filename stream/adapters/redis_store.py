@@ -68,8 +68,8 @@ class RedisStore:
     -----
     A batch costs one round trip to load and one to commit. CPU time with Redis 7.0 and the kernel, 2,000
     transactions in a batch, 4,000 risk records of 60 bytes, states of 250 for a tenth of them to load and six
-    tenths to write, pending records of 115 and five generations: Redis takes 3.6 µs a transaction to load and
-    3.8 to commit, we 0.6 and 0.6. Beside other work, when caches are cold, it is half as much again.
+    tenths to write, pending records of 115 and five generations: Redis takes 3.6 to 4.9 µs a transaction
+    to load and 3.8 to 5.8 to commit, we 0.6 to 1.0 and 0.6 to 0.9, on a machine that does other work too.
     """
 
     def __init__(
