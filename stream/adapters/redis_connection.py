@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from stream.adapters.redis_wire import gathered
 from stream.adapters.tls import client_context
 from stream.errors import AccessError, InfrastructureError, SettingsError
 from stream.transport import REDIS_URL, TransportSettings
@@ -190,7 +192,7 @@ class RedisConnection:
         InfrastructureError
             Redis is away or slow.
         """
-        pieces = [piece for command in commands for piece in command]
+        pieces = gathered(chain.from_iterable(commands))
         pool = self._client.connection_pool
         with self.doing(what):
             connection: _Connection = pool.get_connection()

@@ -5,7 +5,7 @@ argument than in being sent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import hiredis
 
@@ -67,6 +67,32 @@ def command(*parts: Arguments) -> list[bytes]:
     b'*2\r\n$4\r\nMGET\r\n$4\r\nc:c1\r\n'
     """
     return [b"*%d\r\n" % sum(part.number for part in parts), *(part.packed for part in parts if part.number)]
+
+
+def gathered(pieces: Iterable[bytes]) -> list[bytes]:
+    """Return the same bytes in fewer pieces.
+
+    Each piece is a system call; to copy large ones would cost more than that.
+
+    Examples
+    --------
+    >>> gathered([b"a", b"b", bytes(300_000), b"c"]) == [b"ab", bytes(300_000), b"c"]
+    True
+    """
+    whole: list[bytes] = []
+    small: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if size + len(piece) > _LARGE:
+            whole.append(b"".join(small))
+            small, size = [], 0
+        small.append(piece)
+        size += len(piece)
+    whole.append(b"".join(small))
+    return [piece for piece in whole if piece]
+
+
+_LARGE: Final = 262_144
 
 
 def _packed(values: Sequence[str | bytes]) -> bytes:

@@ -1,6 +1,6 @@
-"""The kernel: the arithmetic of the hot path, compiled, where it could be.
+"""The kernel: the arithmetic of the hot path and what it sends, compiled, where it could be.
 
-Each function here has a twin on numpy that says what is computed and that runs where there was no compiler
+Each function here has a twin in Python that says what is computed and that runs where there was no compiler
 when fraudstream was installed; both give the same to the last bit, which tests hold against each other. What
 is compiled takes arrays as they lie and does not check them: its callers, the twins' modules, do.
 """

@@ -263,13 +263,18 @@ class TestGenerations:
         self, open_store: Open, redis_url: str
     ) -> None:
         clock = ManualClock(NOW)
-        writer, reader = open_store(redis_url, clock=clock), open_store(redis_url)
+        writer, reader, loader = (
+            open_store(redis_url, clock=clock),
+            open_store(redis_url),
+            open_store(redis_url),
+        )
         tenure, (token, _) = writer.take_partition(3), writer.take_learner()
         for number in range(8):
             tenure = writer.commit(tenure, number, {}, {f"t{number}": b"record", "t": b"%d" % number})
             writer.commit_labels(token, number, {}, {"t": b"%d" % number})
             ids = [f"t{number}", "t"]
             found = {f"t{number}": b"record", "t": b"%d" % number}
+            assert loader.load(3, [], [], [], ids).pending == found
             assert reader.find_pending(ids, 4) == reader.load(3, [], [], [], ids).pending == found
             assert reader.find_verdicts(ids) == {"t": b"%d" % number}
             clock.advance(10 * DAY_MS)

@@ -1,6 +1,7 @@
 """Packed arguments are what hiredis packs, whether the kernel makes them or its twin."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import hiredis
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stream import kernel
-from stream.adapters.redis_wire import command, pairs, plain, prefixed
+from stream.adapters.redis_wire import command, gathered, pairs, plain, prefixed
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 VALUES = st.binary(max_size=300)
@@ -66,6 +67,18 @@ def test_as_many_as_the_largest_batch_has() -> None:
     ours = command(plain(["X"]), prefixed("k:", values), plain(values.values()), pairs(values))
     flat = [one for pair in values.items() for one in pair]
     assert b"".join(ours) == by_hiredis("X", *(f"k:{name}" for name in values), *values.values(), *flat)
+
+
+@given(sizes=st.lists(st.sampled_from([0, 1, 7, 100_000, 262_143, 262_144, 262_145, 500_000]), max_size=12))
+@EXAMPLES
+def test_gathering_changes_no_byte_and_copies_nothing_large(sizes: list[int]) -> None:
+    pieces = [bytes([n]) * size for n, size in enumerate(sizes)]
+    gathers = gathered(pieces)
+    assert b"".join(gathers) == b"".join(pieces)
+    assert all(gathers)
+    large = [piece for piece in pieces if len(piece) > 262_144]
+    assert all(any(piece is one for one in gathers) for piece in large)
+    assert all(len(one) + len(two) > 262_144 for one, two in pairwise(gathers))
 
 
 @pytest.mark.parametrize("wrong", [None, bytearray(b"x"), ["x"]])
