@@ -4,16 +4,22 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.math cimport NAN, signbit
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memchr, memcpy
+from libc.math cimport fabs, signbit
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy, memset
 
 cdef enum:
     FIXED_JOINTS = 8
-    # Characters that any number takes at most: -2.2250738585072014e-308, -9223372036854775808.
+    # Characters that a number takes at most that is written here: -0.000012345678901234567.
     NUMBER = 24
+    # What is to be free for one.
+    ROOM = 2 * NUMBER
+    FIVES = 24
 
 cdef double SMALL = 1_000_000
+
+cdef extern from *:
+    ctypedef unsigned long long uint128_t "unsigned __int128"
 
 cdef struct Page:
     char* data
@@ -23,6 +29,22 @@ cdef struct Page:
 cdef struct Texts:
     const char* next
     const char* end
+
+cdef uint64_t[FIVES] POWERS_OF_FIVE
+cdef char[200] PAIRS
+
+
+cdef void _fill() noexcept:
+    cdef int n
+    POWERS_OF_FIVE[0] = 1
+    for n in range(1, FIVES):
+        POWERS_OF_FIVE[n] = 5 * POWERS_OF_FIVE[n - 1]
+    for n in range(100):
+        PAIRS[2 * n] = <char>(48 + n // 10)
+        PAIRS[2 * n + 1] = <char>(48 + n % 10)
+
+
+_fill()
 
 
 def write(
@@ -41,12 +63,10 @@ def write(
     """Write the scores of a batch into `written`, where it has nothing yet.
 
     `joints` are what stands before, between and behind the values; `encode` is msgspec's, which is asked for
-    what is not written here: all numbers that are not small and whole, in one list, and strings with escapes.
+    what is not written here: numbers with exponents and what is no number, in one list, and strings with
+    escapes.
     """
     cdef Py_ssize_t n, m, count = len(written), models = scores.shape[1], width = features.shape[1]
-    cdef double threshold = NAN
-    cdef const char* threshold_text = NULL
-    cdef Py_ssize_t threshold_size = 0
     cdef Page page
     cdef Texts texts
     if not (
@@ -79,13 +99,7 @@ def write(
             _add_joint(&page, joints, 5)
             _add_number(&page, scores[n, 0], &texts)
             _add_joint(&page, joints, 6)
-            if _is_easy(thresholds[n]):
-                _add_number(&page, thresholds[n], &texts)
-            else:
-                if thresholds[n] != threshold:
-                    threshold = thresholds[n]
-                    threshold_size = _next(&texts, &threshold_text)
-                _add(&page, threshold_text, threshold_size)
+            _add_number(&page, thresholds[n], &texts)
             _add_joint(&page, joints, 7)
             for m in range(width):
                 if m:
@@ -107,35 +121,30 @@ cdef list _hard_numbers(
     const float[:, ::1] features,
     list written,
 ):
-    """Return the numbers that are not written here, in the order in which they are needed.
-
-    A threshold that was the last one's too is not there again.
-    """
+    """Return the numbers that are not written here, in the order in which they are needed."""
     cdef list hard = []
     cdef Py_ssize_t n, m
-    cdef double threshold = NAN
     for n in range(len(written)):
         if PyBytes_GET_SIZE(<bytes?>written[n]):
             continue
-        if not _is_easy(amounts[n]):
+        if not _is_plain(amounts[n]):
             hard.append(amounts[n])
-        if not _is_easy(scores[n, 0]):
+        if not _is_plain(scores[n, 0]):
             hard.append(scores[n, 0])
-        if not _is_easy(thresholds[n]) and thresholds[n] != threshold:
-            threshold = thresholds[n]
-            hard.append(threshold)
+        if not _is_plain(thresholds[n]):
+            hard.append(thresholds[n])
         for m in range(features.shape[1]):
-            if not _is_easy(features[n, m]):
+            if not _is_plain(features[n, m]):
                 hard.append(<double>features[n, m])
         for m in range(1, scores.shape[1]):
-            if not _is_easy(scores[n, m]):
+            if not _is_plain(scores[n, m]):
                 hard.append(scores[n, m])
     return hard
 
 
-cdef inline bint _is_easy(double value) noexcept nogil:
-    """Tell whether a number is whole and small; a negative zero, a NaN are not."""
-    return 0 <= value < SMALL and value == <int>value and not signbit(value)
+cdef inline bint _is_plain(double value) noexcept nogil:
+    """Tell whether a number is written here, which is without an exponent; a negative zero, a NaN are not."""
+    return 1e-5 <= fabs(value) < 1e15 or (value == 0 and not signbit(value))
 
 
 cdef inline int _reserve(Page* page, Py_ssize_t more) except -1:
@@ -177,40 +186,126 @@ cdef inline int _add_string(Page* page, object string, object encode) except -1:
 
 
 cdef inline int _add_integer(Page* page, int64_t value) except -1:
-    _reserve(page, NUMBER)
+    cdef char[NUMBER] text
+    cdef int first = _digits(text, 0 - <uint64_t>value if value < 0 else <uint64_t>value)
     if value < 0:
-        page.data[page.used] = b"-"
-        page.used += 1
-    _digits(page, 0 - <uint64_t>value if value < 0 else <uint64_t>value)
-    return 0
+        _add(page, b"-", 1)
+    return _add(page, text + first, NUMBER - first)
 
 
 cdef inline int _add_number(Page* page, double value, Texts* texts) except -1:
     cdef const char* text = NULL
     cdef Py_ssize_t size
-    if not _is_easy(value):
+    if not _is_plain(value):
         size = _next(texts, &text)
         return _add(page, text, size)
-    _reserve(page, NUMBER)
-    _digits(page, <uint64_t>value)
-    page.data[page.used] = b"."
-    page.data[page.used + 1] = b"0"
-    page.used += 2
+    _reserve(page, ROOM)
+    if value < 0:
+        page.data[page.used] = b"-"
+        page.used += 1
+        value = -value
+    if value < SMALL and value == <int>value:
+        _decimal(page, <uint64_t>value, 0)
+    else:
+        _shortest(page, value)
     return 0
 
 
-cdef inline void _digits(Page* page, uint64_t value) noexcept nogil:
-    """Write a whole number, for which there is room."""
-    cdef char[NUMBER] digits
+cdef inline void _shortest(Page* page, double value) noexcept nogil:
+    """Write the shortest decimal that is read as this very number, of several the nearest.
+
+    What is read so lies within half a step to the next numbers. The unit is the power of ten of which one to
+    ten go into a step, so that the nearest of the decimals is always in there, and at most one that ends in
+    a zero: that one is shorter.
+
+    This is Schubfach (R. Giulietti). For plain numbers 128 bits make it exact, no decimal of that unit lies in
+    the very middle between two numbers, and powers of two, below which steps are half as long, need no care.
+    """
+    cdef uint64_t bits, significand, digits, tens
+    cdef uint128_t low, middle, high, rest, one
+    cdef int exponent, decimals, shift
+    memcpy(&bits, &value, sizeof(bits))
+    significand = (bits & ((<uint64_t>1 << 52) - 1)) | <uint64_t>1 << 52
+    exponent = <int>(bits >> 52) - 1075
+    # The logarithm of the step, 2 ** exponent, rounded down.
+    decimals = -((exponent * 1262611) >> 22)
+    # From here on, halves of a step, times 10 ** decimals, are whole numbers of 2 ** -shift.
+    shift = 1 - exponent - decimals
+    one = <uint128_t>1 << shift
+    middle = <uint128_t>(2 * significand) * POWERS_OF_FIVE[decimals]
+    low = middle - POWERS_OF_FIVE[decimals]
+    high = middle + POWERS_OF_FIVE[decimals]
+    digits = <uint64_t>(middle >> shift)
+    tens = digits // 10 * 10
+    if tens * one >= low:
+        digits = tens
+    elif (tens + 10) * one <= high:
+        digits = tens + 10
+    else:
+        rest = 2 * (middle & (one - 1))
+        if rest > one or (rest == one and digits & 1):
+            digits += 1
+        _decimal(page, digits, decimals)
+        return
+    while decimals > 8 and digits % 100_000_000 == 0:
+        digits //= 100_000_000
+        decimals -= 8
+    while decimals and digits % 10 == 0:
+        digits //= 10
+        decimals -= 1
+    _decimal(page, digits, decimals)
+
+
+cdef inline void _decimal(Page* page, uint64_t digits, int decimals) noexcept nogil:
+    """Write a number of so many decimals, for which there is room; of none, with a zero as msgspec does."""
+    cdef char* to = page.data + page.used
+    cdef char[2 * NUMBER] text
+    cdef int first = _digits(text, digits), whole = NUMBER - first - decimals
+    # Copies of one size for all are the fastest; what is too much of them is overwritten.
+    if whole > 0:
+        memcpy(to, text + first, NUMBER)
+        to += whole
+    else:
+        to[0] = b"0"
+        to += 1
+    to[0] = b"."
+    to += 1
+    if whole < 0:
+        memset(to, b"0", -whole)
+        to -= whole
+    else:
+        first += whole
+    if decimals:
+        memcpy(to, text + first, NUMBER)
+        to += NUMBER - first
+    else:
+        to[0] = b"0"
+        to += 1
+    page.used = to - page.data
+
+
+cdef inline int _digits(char* text, uint64_t value) noexcept nogil:
+    """Write a whole number so that it ends at `NUMBER`; return where it begins."""
     cdef int first = NUMBER
-    while True:
+    cdef uint32_t four
+    while value >= 10_000:
+        four = <uint32_t>(value % 10_000)
+        value //= 10_000
+        first -= 4
+        memcpy(text + first, PAIRS + 2 * (four // 100), 2)
+        memcpy(text + first + 2, PAIRS + 2 * (four % 100), 2)
+    four = <uint32_t>value
+    if four >= 100:
+        first -= 2
+        memcpy(text + first, PAIRS + 2 * (four % 100), 2)
+        four //= 100
+    if four >= 10:
+        first -= 2
+        memcpy(text + first, PAIRS + 2 * four, 2)
+    else:
         first -= 1
-        digits[first] = <char>(48 + value % 10)
-        value //= 10
-        if not value:
-            break
-    memcpy(page.data + page.used, digits + first, NUMBER - first)
-    page.used += NUMBER - first
+        text[first] = <char>(48 + four)
+    return first
 
 
 cdef inline Py_ssize_t _next(Texts* texts, const char** text) except -1:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from stream import kernel
 from stream.pipeline.lineup import lineup_of
@@ -54,6 +55,7 @@ ODD = st.sampled_from(
             1.7976931348623157e308,
         ),
         *(math.nan, math.inf, -math.inf),
+        *(math.nextafter(edge, towards) for edge in (1e-5, 1e15) for towards in (-math.inf, math.inf)),
     ]
 )
 NUMBERS = ODD | st.floats() | st.integers(-9, 2_000_000).map(float)
@@ -127,6 +129,35 @@ def compiled(some: PendingBatch) -> list[bytes]:
 def test_the_kernel_writes_what_msgspec_writes(some: PendingBatch) -> None:
     expected = [encode(answer) for answer in some.answers()]
     assert compiled(some) == plainly(some) == expected
+
+
+def numbers(count: int, seed: int) -> NDArray[np.float64]:
+    """Return numbers of all lengths that are written without an exponent, and of some that are not."""
+    random = np.random.default_rng(seed)
+    sizes = 10.0 ** random.uniform(-6, 17, count)
+    powers = np.ldexp(1.0, np.arange(count) % 100 - 40)
+    cents = np.round(random.random(count) * 10.0 ** random.integers(0, 13, count), 2)
+    decimals = random.integers(1, 10**9, count) / 10.0 ** random.integers(0, 13, count)
+    away = random.choice([-np.inf, np.inf], count)
+    # Among these are such that two decimals of one length are as near.
+    eighths = random.integers(2**49, 10**15, count) + random.integers(0, 8, count) / 8
+    plain = [sizes, sizes.astype(np.float32), powers, cents, decimals, eighths, np.arange(count) * 1.0]
+    nearly = [np.nextafter(some, away) for some in (powers, cents, decimals)]
+    return np.concatenate([*plain, *nearly]) * random.choice([-1.0, 1.0], 10 * count)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_of_all_kinds_are_written_as_msgspec_writes_them(seed: int) -> None:
+    some = numbers(5_000, seed).reshape(-1, 5)
+    lineup = lineup_of("abcde", ("a", "b", "c", "d"), 3)
+    values = batch(
+        len(some),
+        lineup=lineup,
+        scores=some[:, :4],
+        amounts=some[:, 4],
+        thresholds=np.full(len(some), np.inf),
+    )
+    assert compiled(values) == plainly(values)
 
 
 def test_what_is_written_is_as_documented() -> None:
