@@ -6,7 +6,7 @@ and are answered from their pending records.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from stream.features.risk import unpack_risk_rows
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
 from stream.pipeline.pending import Pending, PendingBatch
-from stream.pipeline.pending_packing import pack_pendings
+from stream.pipeline.pending_packing import Packed, pack_pendings
 from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
 from stream.ports import InputLog, Loaded, PromptEmitter, ScorerStore, Tenure, Underway
@@ -147,8 +147,12 @@ class _Partition:
     decider: Decider
     resumption: Resumption
     cache: CustomerCache = field(default_factory=CustomerCache)
-    underway: "Begun | None" = None
-    """The batch whose effects are being stored."""
+    reached: int = -1
+    """Offset of the last record that was worked on."""
+    flying: "list[Read]" = field(default_factory=list)
+    """Batches that were read and have not settled."""
+    underway: "_Request[Tenure] | None" = None
+    """What is being stored."""
 
 
 class ScorerRole:
@@ -232,7 +236,7 @@ class ScorerRole:
             tenure = self._waits.redis(self._store.commit, tenure, resumption.answered - 1, {}, {})
         decider = self._policy.decider()
         decider.unpack(tenure.ledger)
-        self._partitions[partition] = _Partition(tenure, decider, resumption)
+        self._partitions[partition] = _Partition(tenure, decider, resumption, reached=tenure.watermark)
         return resumption
 
     def verify(self) -> None:
@@ -280,72 +284,95 @@ class ScorerRole:
         StoppedError
             The process is to stop; the batch will come again.
         """
-        return self.settle(self.begin(self.read(batch)))
+        return self.settle(self.commit(self.work_on(self.read(batch))))
+
+    # A batch's way in steps, so that the store may be at work on one while another takes its step: each batch
+    # takes every step after the one before it.
 
     def read(self, batch: Sequence[Record]) -> "Read":
-        """Decode a record batch, and ask the store for what it needs, were the one before still underway.
+        """Decode a record batch, and ask the store for what it needs.
 
-        Where it needs something that the one before is about to store, nothing is asked for yet.
+        Batches before it may be anywhere on their way. What they may be about to store is not asked for yet.
         """
         watch = _Stopwatch()
         decoded = decode_columns(batch, self._clock(), self._policy.tokens)
         watch.lap("decode")
         owned = self._partitions.get(batch[0].partition)
-        asked = None
+        need = _Need.of(decoded.transactions)
+        read = Read(batch, decoded, owned, need, None, watch)
         if owned is not None:
-            need = _Need.of(decoded.transactions, owned.cache)
-            if owned.underway is None or need.none_of(owned.underway):
-                asked = self._ask(owned, need)
+            if all(need.shares_nothing(other.need) for other in owned.flying):
+                theirs = [other.need.state.customers.places for other in owned.flying]
+                read = read._replace(asked=self._ask(owned, need, theirs))
+            owned.flying.append(read)
         watch.lap("load")
-        return Read(batch, decoded, owned, asked, watch)
+        return read
 
-    def begin(self, read: "Read", meanwhile: Callable[[], None] = lambda: None) -> "Begun":
-        """Score a batch that was read, and begin to store its effects; the one before must have settled.
+    def work_on(self, read: "Read") -> "Worked":
+        """Score a batch that was read.
 
-        Parameters
-        ----------
-        read
-            As :meth:`read` returned it.
-        meanwhile
-            Is called once, while the store looks for what the batch needs.
-
-        Raises as :meth:`score` does.
+        Raises
+        ------
+        FencedError, OffsetGapError, StoppedError
+            As :meth:`score` does.
         """
         watch, transactions = read.watch, read.decoded.transactions
         first, last = read.batch[0], read.batch[-1]
         watch.go_on()
-        asked = read.asked
         try:
             owned = self._owner(read)
             gap = self._check_gap(first, owned)
-            asked = asked or self._ask(owned, _Need.of(transactions, owned.cache))
-            watch.lap("load")
-            meanwhile()
         except BaseException:
-            if asked is not None:
-                asked.request.abandon()
+            self.forget(read)
             raise
-        watch.go_on()
-        state = self._load(owned, transactions, asked)
-        if first.offset <= owned.tenure.watermark:
+        state = self._load(owned, read)
+        if first.offset <= owned.reached:
             names, places = transactions.names, read.decoded.places
-            state = state._replace(done=_ids_before(owned.tenure.watermark + 1, names, places))
+            state = state._replace(done=_ids_before(owned.reached + 1, names, places))
         watch.lap("load")
         models = self.models
         scored = score_batch(transactions, state, models, owned.decider, self._clock())
-        watch.lap("compute")
-        tenure = self._commit(owned, last.offset, state, scored)
-        begun = owned.underway = Begun(read, owned, gap, state, scored, models, tenure)
-        # As if it had settled: should it not, all that is remembered of the partition goes.
+        # As if it were stored: should it not be, all that is remembered of the partition goes.
+        owned.reached = max(owned.reached, last.offset)
         share = self._policy.customer_cache // max(1, len(self._partitions))
         owned.cache.put(list(state.customers.places), state.customers.rows, share)
+        watch.lap("compute")
+        lie, rows = state.customers.places, state.customers.rows
+        if scored.changed != [*lie]:
+            rows = take(rows, [lie[name] for name in scored.changed])
+        customers = dict(zip(scored.changed, pack_customers(rows), strict=True))
+        effects = _Effects(customers, pack_pendings(scored.scored), owned.decider.pack())
         watch.lap("commit")
-        return begun
+        return Worked(read, owned, gap, state, scored, models, owned.decider.spent, effects)
+
+    def commit(self, worked: "Worked") -> "Begun":
+        """Begin to store the effects of a batch; the one before must have settled.
+
+        Raises
+        ------
+        FencedError
+            As :meth:`score` does.
+        """
+        read, owned, effects = worked.read, self._owner(worked.read), worked.effects
+        read.watch.go_on()
+        pending = effects.pending
+        what = (
+            *(owned.tenure, read.batch[-1].offset),
+            *(effects.customers, pending.records, effects.ledger, pending.lineups),
+        )
+        owned.underway = _Request(
+            self._waits.redis,
+            partial(self._store.begin_commit, *what),
+            partial(self._store.commit, *what),
+        )
+        read.watch.lap("commit")
+        return Begun(worked, owned.underway)
 
     def forget(self, read: "Read") -> None:
-        """Let go of a batch that was read and is not to begin."""
+        """Let go of a batch that was read, and is not to be worked on."""
         if read.asked is not None:
-            read.asked.request.abandon()
+            read.asked.abandon()
+        self._landed(read)
 
     def settle(self, begun: "Begun") -> "Committed":
         """Wait until a batch's effects are stored.
@@ -355,10 +382,11 @@ class ScorerRole:
         FencedError, StoppedError
             As :meth:`score` does.
         """
-        read, owned, gap, state, scored, models, tenure = begun
+        (read, owned, gap, state, scored, models, spent, _), tenure = begun
         batch, decoded, watch = read.batch, read.decoded, read.watch
         watch.go_on()
         number = batch[0].partition
+        self._landed(read)
         owned.underway = None
         with self._revoking(number):
             try:
@@ -389,7 +417,7 @@ class ScorerRole:
             due.letters,
             gap,
             [place.timestamp for place in decoded.places if place.offset >= answered],
-            owned.decider.spent,
+            spent,
             models,
             due.events,
             watch.laps,
@@ -431,7 +459,7 @@ class ScorerRole:
         self._emitter.settle()
 
     def _check_gap(self, first: Record, owned: _Partition) -> int:
-        stored, answered = owned.tenure.watermark + 1, owned.resumption.answered
+        stored, answered = owned.reached + 1, owned.resumption.answered
         if stored and stored < min(first.offset, answered):
             _log.warning(
                 "%s/%d: records fell off the topic before they were read again, from offset %d to %d: their"
@@ -457,53 +485,66 @@ class ScorerRole:
             raise FencedError(f"{where} is not ours any more: its batch was left alone")
         return owned
 
-    def _ask(self, owned: _Partition, need: "_Need") -> "_Asked":
-        """Ask the store for what a batch needs."""
-        state = need.state
-        names, terminals = [*state.customers.places], [*state.terminals.places]
-        needs = (owned.tenure.partition, need.unknown, terminals, names, need.names)
-        store = self._store
-        return _Asked(
-            need, _Request(self._waits.redis, partial(store.begin_load, *needs), partial(store.load, *needs))
+    def _ask(self, owned: _Partition, need: "_Need", besides: Sequence[Container[str]] = ()) -> "_Asked":
+        """Ask the store for what a batch needs, but for customers that are remembered, or will be by then."""
+        names, terminals = [*need.state.customers.places], [*need.state.terminals.places]
+        places = np.flatnonzero(owned.cache.find(names) < 0)
+        unknown = [names[place] for place in places.tolist()]
+        if besides:
+            new = [n for n, name in enumerate(unknown) if not any(name in some for some in besides)]
+            places, unknown = places[new], [unknown[n] for n in new]
+        what = (owned.tenure.partition, unknown, terminals, names, need.names)
+        request = _Request(
+            self._waits.redis, partial(self._store.begin_load, *what), partial(self._store.load, *what)
         )
+        return _Asked(places, request)
 
-    def _load(self, owned: _Partition, transactions: Transactions, asked: "_Asked") -> BatchState:
+    def _load(self, owned: _Partition, read: "Read") -> BatchState:
         """Put what the store has found together with what is remembered."""
-        (state, _, cached, _), request = asked
-        loaded = request()
+        need, asked = read.need, read.asked
+        if asked is None:
+            self._catch_up(owned)
+            asked = self._ask(owned, need)
+        loaded = asked.request()
         if self._erasures not in (None, loaded.erasures):
             # Somebody was erased: nobody knows who, so that nothing stays in memory, and all are read again.
             self._erasures = loaded.erasures
             for one in self._partitions.values():
                 one.cache = CustomerCache()
-            return self._load(owned, transactions, self._ask(owned, _Need.of(transactions, owned.cache)))
+            return self._load(owned, read._replace(asked=None))
         self._erasures = loaded.erasures
+        state = need.state
+        names, rows = [*state.customers.places], state.customers.rows
+        found = owned.cache.find(names)
+        missing = found < 0
+        missing[asked.places] = False
+        if missing.any():
+            # They were to be remembered by now, and memory was too small for them.
+            self._catch_up(owned)
+            again = self._ask(owned, need)
+            return self._load(owned, read._replace(asked=again))
         self._serving.follow(loaded.roster_revision)
-        here = np.flatnonzero(cached >= 0)
-        put(state.customers.rows, here, owned.cache.get(cached[here]))
-        for rows, places, packed, unpack in (
-            (state.customers.rows, np.flatnonzero(cached < 0), loaded.customers, unpack_customers),
+        for into, places, packed, unpack in (
+            (rows, asked.places, loaded.customers, unpack_customers),
             (state.terminals.rows, None, loaded.terminal_risks, unpack_risk_rows),
             (state.customer_risks, None, loaded.customer_risks, unpack_risk_rows),
         ):
             where = np.array([place for place, one in enumerate(packed) if one is not None], np.int64)
             known = [one for one in packed if one is not None]
-            put(rows, where if places is None else places[where], unpack(known))
+            put(into, where if places is None else places[where], unpack(known))
+        here = np.flatnonzero(found >= 0)
+        put(rows, here, owned.cache.get(found[here]))
         return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
 
-    def _commit(
-        self, owned: _Partition, watermark: int, state: BatchState, scored: ScoredBatch
-    ) -> "_Request[Tenure]":
-        places, rows = state.customers.places, state.customers.rows
-        if scored.changed != list(places):
-            rows = take(rows, [places[name] for name in scored.changed])
-        customers = dict(zip(scored.changed, pack_customers(rows), strict=True))
-        pending = pack_pendings(scored.scored)
-        effects = (owned.tenure, watermark, customers, pending.records, owned.decider.pack(), pending.lineups)
-        store = self._store
-        return _Request(
-            self._waits.redis, partial(store.begin_commit, *effects), partial(store.commit, *effects)
-        )
+    def _catch_up(self, owned: _Partition) -> None:
+        """Wait for what is being stored of a partition."""
+        if owned.underway is not None:
+            with self._revoking(owned.tenure.partition):
+                owned.underway()
+
+    def _landed(self, read: "Read") -> None:
+        if read.owned is not None:
+            read.owned.flying = [other for other in read.owned.flying if other.batch is not read.batch]
 
     def _look_for_signs(self, new: PendingBatch, transactions: Transactions) -> list[ModelEvent]:
         """Take what was scored into the population; return what has fired."""
@@ -532,14 +573,17 @@ class _Request(Generic[T]):
         self._patience = patience
         self._whole = whole
         self._first: Underway[T] | InfrastructureError | None
+        self._results: list[T] = []
         try:
             self._first = begin()
         except InfrastructureError as error:
             self._first = error
 
     def __call__(self) -> T:
-        """Wait for its result."""
-        return self._patience(self._attempt)
+        """Wait for its result, which stays the same."""
+        if not self._results:
+            self._results.append(self._patience(self._attempt))
+        return self._results[0]
 
     def abandon(self) -> None:
         """Give it up."""
@@ -562,33 +606,27 @@ class _Need(NamedTuple):
     """Where it goes."""
     names: list[str]
     """Of the transactions."""
-    cached: NDArray[np.int64]
-    """Where its customers' states are remembered; -1 for one whose state is not."""
-    unknown: list[str]
-    """Those customers."""
 
     @classmethod
-    def of(cls, transactions: Transactions, cache: CustomerCache) -> "_Need":
-        """Return what a batch needs besides what is remembered."""
-        state = BatchState.nothing(transactions)
-        names = [*state.customers.places]
-        cached = cache.find(names)
-        unknown = [names[place] for place in np.flatnonzero(cached < 0).tolist()]
-        return cls(state, transactions.names, cached, unknown)
+    def of(cls, transactions: Transactions) -> "_Need":
+        """Return what a batch needs."""
+        return cls(BatchState.nothing(transactions), transactions.names)
 
-    def none_of(self, begun: "Begun") -> bool:
-        """Tell whether nothing of it is what another batch is about to store."""
-        theirs = begun.read.decoded.transactions
-        return begun.state.customers.places.keys().isdisjoint(self.unknown) and (
-            frozenset(theirs.names).isdisjoint(self.names)
-        )
+    def shares_nothing(self, other: "_Need") -> bool:
+        """Tell whether no transaction is in another batch as well."""
+        return frozenset(other.names).isdisjoint(self.names)
 
 
 class _Asked(NamedTuple):
     """What the store was asked for."""
 
-    need: _Need
+    places: NDArray[np.int64]
+    """Those of the customers whose states it is to find."""
     request: _Request[Loaded]
+
+    def abandon(self) -> None:
+        """Give it up."""
+        self.request.abandon()
 
 
 class Read(NamedTuple):
@@ -598,13 +636,22 @@ class Read(NamedTuple):
     decoded: DecodedColumns
     owned: _Partition | None
     """Its partition, unless that is somebody else's."""
+    need: _Need
     asked: _Asked | None
     """What the store was asked for already."""
     watch: "_Stopwatch"
 
 
-class Begun(NamedTuple):
-    """A batch that is scored, and whose effects are being stored: `ScorerRole.settle` waits for that."""
+class _Effects(NamedTuple):
+    """What a batch leaves in the store."""
+
+    customers: dict[str, bytes]
+    pending: Packed
+    ledger: bytes
+
+
+class Worked(NamedTuple):
+    """A batch that is scored."""
 
     read: Read
     owned: _Partition
@@ -612,6 +659,14 @@ class Begun(NamedTuple):
     state: BatchState
     scored: ScoredBatch
     models: tuple[Served, ...]
+    spent: Spent | None
+    effects: _Effects
+
+
+class Begun(NamedTuple):
+    """A batch whose effects are being stored."""
+
+    worked: Worked
     tenure: _Request[Tenure]
     """The next one."""
 

@@ -1,7 +1,7 @@
 """The fitter's host: its role, wired to the labels and the metrics."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stream.adapters.metrics import Metrics
@@ -44,7 +44,7 @@ class FitterHost(Host):
         """Read from the start of the log, whatever was committed to Kafka."""
         return self._next_offset
 
-    def handle(self, read: Sequence[Record], _meanwhile: Callable[[], None]) -> FitterReport:
+    def handle(self, read: Sequence[Record]) -> FitterReport:
         """Take in a batch, and fit if it is time."""
         return self.role.handle(read)
 

@@ -56,12 +56,11 @@ class Host(ABC):
     """Runs one role's batches, one after the other, in a thread of its own beside its Faust app.
 
     The event loop stays free for heartbeats and health; a role stays plain, blocking code, whose thread draws
-    the next batches when it has done with the last. Where batches are full, the next one is drawn and read
-    while the store works on the last, whose scores are sent while the store looks for what the next needs.
-    What remains of one once its effects are stored, such as
-    waiting for the broker, is done in a second thread, in the same order; only then is it acknowledged. The
-    event loop hears some times a second of all batches that are done since: each that woke it would have to
-    share the interpreter with it.
+    the next batches when it has done with the last. Where batches are full, one is read and one is being
+    stored while one is worked on, so that neither the role nor the store waits for the other. What remains of
+    one once its effects are stored, such as waiting for the broker, is done in a second thread, in the same
+    order; only then is it acknowledged. The event loop hears some times a second of all batches that are done
+    since: each that woke it would have to share the interpreter with it.
     """
 
     overlapping: bool = False
@@ -106,8 +105,12 @@ class Host(ABC):
         """Customers and terminals, as the metrics have it."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._second = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-conclude")
+        self._ahead: tuple[RecordBatch, Any] | None = None
+        """A full batch that was read; the role's thread's own, as the next, and none while it rests."""
         self._underway: tuple[RecordBatch, Any] | None = None
-        """The batch whose effects are being stored; the role's thread's own, and none while it rests."""
+        """The batch whose effects are being stored."""
+        self._calls = 0
+        """As many wait for the role's thread to do something else; the event loop counts them."""
         self._conclusion: Future[None] | None = None
         """Of the batch before the one at work."""
         self._done: deque[tuple[RecordBatch, Any]] = deque()
@@ -144,14 +147,15 @@ class Host(ABC):
         """Let go of a batch that was read and will not be worked on; runs in the role's thread."""
 
     @abstractmethod
-    def handle(self, read: Any, meanwhile: Callable[[], None]) -> Any:
-        """Do the role's work on a batch that was read, once the last one has settled; in the role's thread.
+    def handle(self, read: Any) -> Any:
+        """Do the role's work on a batch that was read; runs in the role's thread."""
 
-        Calls `meanwhile` at a moment at which it would wait anyway.
-        """
+    def commit(self, worked: Any) -> Any:
+        """Begin to store the effects of a batch, given what `handle` returned, once the last has settled."""
+        return worked
 
     def settle(self, outcome: Any) -> Any:
-        """Wait until a batch's effects are stored, given what `handle` returned; in the role's thread."""
+        """Wait until a batch's effects are stored, given what `commit` returned; in the role's thread."""
         return outcome
 
     def launch(self, outcome: Any) -> None:  # noqa: B027 - a role may have nothing to begin with
@@ -184,7 +188,11 @@ class Host(ABC):
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking code in the role's thread, after what was there before."""
         self._loop = asyncio.get_running_loop()
-        return await self._loop.run_in_executor(self._thread, lambda: self._timed(call, *args, **kwargs))
+        self._calls += 1
+        try:
+            return await self._loop.run_in_executor(self._thread, lambda: self._timed(call, *args, **kwargs))
+        finally:
+            self._calls -= 1
 
     def _timed(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._began = time.monotonic()
@@ -203,7 +211,7 @@ class Host(ABC):
         """Draw records and work on them for a while, then go on after whatever else there is to do."""
         until = time.monotonic() + DRAW_SECONDS
         drawn = self._draw_once()
-        while not self.gather_seconds and self._may_draw() and time.monotonic() < until:
+        while not self.gather_seconds and self._may_draw() and self._may_go_on(until):
             drawn = self._draw_once()
         self._timed(self._come_to_its_end)
         if not self._may_draw():
@@ -218,7 +226,7 @@ class Host(ABC):
         batches: list[RecordBatch] = []
         with self._facing():
             if self._may_draw():
-                batches = draw(self.app, 0.0 if self._underway is not None else DRAW_SECONDS)
+                batches = draw(self.app, 0.0 if self._flowing else DRAW_SECONDS)
         if not batches:
             self._timed(self._come_to_its_end)
         for batch in batches:
@@ -226,6 +234,15 @@ class Host(ABC):
                 if self._may_begin(batch):
                     self._timed(self._work_on, batch)
         return sum(len(batch.records) for batch in batches)
+
+    @property
+    def _flowing(self) -> bool:
+        """Whether batches are on their way, with others behind them."""
+        return self._ahead is not None or self._underway is not None
+
+    def _may_go_on(self, until: float) -> bool:
+        """Tell whether to draw again: for a while, or until something else is to be done."""
+        return not self._calls if self._flowing else time.monotonic() < until
 
     def _go_on_drawing(self) -> None:
         if not self._resting:
@@ -240,31 +257,40 @@ class Host(ABC):
         return self._may_draw() and not overtaken(self.app, batch)
 
     def _work_on(self, batch: RecordBatch) -> None:
-        """Work on a batch until it is being stored; a full one is left so, as others wait behind it."""
+        """Read a batch and work on it, or on the full one before, which has waited for others behind it."""
         read = self.read(batch.records)
-        before = self._settled()
-        waiting = [before] if before is not None else []
-
-        def meanwhile() -> None:
-            while waiting:
-                self._pass_on(waiting.pop())
-
-        if not self._may_begin(batch):
-            self.forget(read)
-            meanwhile()
-            return
-        try:
-            self._underway = batch, self.handle(read, meanwhile)
-        finally:
-            meanwhile()
-        if not self.overlapping or len(batch.records) < self.settings.batch_records:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            self._advance(*ahead)
+        if self.overlapping and len(batch.records) >= self.settings.batch_records:
+            self._ahead = batch, read
+        else:
+            self._advance(batch, read)
             self._come_to_its_end()
 
+    def _advance(self, batch: RecordBatch, read: Any) -> None:
+        """Work on a batch until its effects are being stored, and have what remains of the last one done."""
+        with self._facing():
+            if not self._may_begin(batch):
+                self.forget(read)
+                return
+            worked = self.handle(read)
+            before = self._settled()
+            try:
+                if self.fatal is None and not self._gave_up:
+                    self._underway = batch, self.commit(worked)
+            finally:
+                if before is not None:
+                    self._pass_on(before)
+
     def _come_to_its_end(self) -> None:
-        """Wait for what is underway, and have the rest of it done."""
-        before = self._settled()
-        if before is not None:
-            with self._facing():
+        """Work on the batch that waits, and have all done that remains of any."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            self._advance(*ahead)
+        with self._facing():
+            before = self._settled()
+            if before is not None:
                 self._pass_on(before)
 
     def _settled(self) -> tuple[RecordBatch, Any] | None:

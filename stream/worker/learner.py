@@ -1,7 +1,7 @@
 """The learner's host: its role, wired to the labels, the metrics and the checkpoints' clock."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from stream.adapters.metrics import Metrics, observe_many
@@ -66,7 +66,7 @@ class LearnerHost(Host):
         """Read from after the checkpoint, whatever was committed to Kafka."""
         return self._next_offset
 
-    def handle(self, read: Sequence[Record], _meanwhile: Callable[[], None]) -> LearnerReport:
+    def handle(self, read: Sequence[Record]) -> LearnerReport:
         """Learn from a batch."""
         return self.role.handle(read)
 

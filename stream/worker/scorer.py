@@ -1,7 +1,7 @@
 """The scorer's host: its role, wired to the transactions and to the metrics."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +10,7 @@ from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.records import ModelEvent, Record
-from stream.roles.scorer import Begun, Committed, Read, ScorerPolicy, ScorerReport, ScorerRole
+from stream.roles.scorer import Begun, Committed, Read, ScorerPolicy, ScorerReport, ScorerRole, Worked
 from stream.settings import Settings
 from stream.worker.host import Host
 
@@ -72,9 +72,13 @@ class ScorerHost(Host):
         """Let go of a batch that was read."""
         self.role.forget(read)
 
-    def handle(self, read: Read, meanwhile: Callable[[], None]) -> Begun:
-        """Score a batch, and begin to store its effects."""
-        return self.role.begin(read, meanwhile)
+    def handle(self, read: Read) -> Worked:
+        """Score a batch."""
+        return self.role.work_on(read)
+
+    def commit(self, worked: Worked) -> Begun:
+        """Begin to store its effects."""
+        return self.role.commit(worked)
 
     def settle(self, outcome: Begun) -> Committed:
         """Wait until a batch's effects are stored."""

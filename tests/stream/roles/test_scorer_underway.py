@@ -15,7 +15,7 @@ from stream.errors import FencedError, InfrastructureError, StateLostError
 from stream.records import Record, Transaction, encode
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
-from stream.roles.scorer import Begun, Committed, ScorerPolicy, ScorerRole
+from stream.roles.scorer import Begun, Committed, Read, ScorerPolicy, ScorerRole
 
 NOW = 1_700_000_000_000
 TOPICS = TopicNames()
@@ -46,11 +46,12 @@ class SlowStore(InMemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.loads: list[Any] = []
+        self.load_erasures = 0
         self.customers: list[Any] = []
         """Whose states each load was to find."""
 
     def begin_load(self, *asked: Any) -> Any:
-        found = self.load(*asked)
+        found = self.load(*asked)._replace(erasures=self.load_erasures)
         self.customers.append(asked[1])
         self.loads.append(Late(lambda: found))
         return self.loads[-1]
@@ -81,13 +82,19 @@ class World:
 
     def overlapping(self, batches: Sequence[list[Record]]) -> None:
         """Work as the host does on full batches."""
-        underway: Begun | None = None
-        for batch in batches:
-            read = self.scorer.read(batch)
-            settled = [self.scorer.settle(underway)] if underway is not None else []
-            underway = self.scorer.begin(read, lambda settled=settled: [*map(self.emit, settled)])  # type: ignore[misc]
-        if underway is not None:
-            self.emit(self.scorer.settle(underway))
+        scorer, ahead = self.scorer, list[Read]()
+        underway = list[Begun]()
+        for batch in [*batches, None]:
+            if batch is not None:
+                ahead.append(scorer.read(batch))
+            while len(ahead) > (batch is not None):
+                worked = scorer.work_on(ahead.pop(0))
+                settled = [scorer.settle(one) for one in underway]
+                underway = [scorer.commit(worked)]
+                for one in settled:
+                    self.emit(one)
+        for last in underway:
+            self.emit(scorer.settle(last))
 
     def stored(self) -> list[Any]:
         customers, names = [f"c{n}" for n in range(5)], [f"t{n}" for n in range(13)]
@@ -138,39 +145,62 @@ def test_batches_that_overlap_come_to_what_they_come_to_one_after_the_other(
     assert together.stored() == alone.stored()
 
 
-def test_the_next_batch_is_asked_for_before_the_one_before_is_stored() -> None:
+def commit(world: World, batch: list[Record]) -> Begun:
+    return world.scorer.commit(world.scorer.work_on(world.scorer.read(batch)))
+
+
+def test_a_batch_is_asked_for_while_those_before_it_are_worked_on_and_stored() -> None:
     world = World(store := SlowStore())
-    first, second = records([[(0, 0, 0)], [(0, 1, 1)]])
-    underway = world.scorer.begin(world.scorer.read(first))
-    read = world.scorer.read(second)
-    assert len(store.loads) == 2
+    first, second, third = records([[(0, 0, 0)], [(0, 1, 1)], [(0, 0, 2), (0, 1, 3)]])
+    underway = commit(world, first)
+    ahead = world.scorer.read(second)
+    last = world.scorer.read(third)
+    # The states of those in the batches before will be remembered by then.
+    assert store.customers == [["c0"], ["c1"], []]
+    worked = world.scorer.work_on(ahead)
     world.scorer.settle(underway)
-    world.scorer.begin(read)
-    assert len(store.loads) == 2
+    underway = world.scorer.commit(worked)
+    worked = world.scorer.work_on(last)
+    world.scorer.settle(underway)
+    world.scorer.settle(world.scorer.commit(worked))
+    assert len(store.loads) == 3
 
 
-@pytest.mark.parametrize("again", [[(0, 0, 1)], [(0, 1, 0)]], ids=["customer", "transaction"])
-def test_what_the_one_before_is_about_to_store_is_not_asked_for_too_soon(again: list[Any]) -> None:
-    world = World(store := SlowStore(), customer_cache=0)
-    first, second = records([[(0, 0, 0)], again])
-    underway = world.scorer.begin(world.scorer.read(first))
+def test_a_transaction_that_is_about_to_be_stored_is_not_asked_for_too_soon() -> None:
+    world = World(store := SlowStore())
+    first, second = records([[(0, 0, 0)], [(0, 0, 0)]])
+    underway = commit(world, first)
     read = world.scorer.read(second)
     assert len(store.loads) == 1
-    world.scorer.settle(underway)
-    world.scorer.begin(read)
+    world.scorer.work_on(read)
     assert len(store.loads) == 2
+    assert world.scorer.settle(underway).report.records == 1
+
+
+def test_who_was_to_be_remembered_and_is_not_is_asked_for_once_they_are_stored() -> None:
+    world = World(store := SlowStore(), customer_cache=0)
+    first, second = records([[(0, 0, 0)], [(0, 0, 1)]])
+    underway = commit(world, first)
+    read = world.scorer.read(second)
+    worked = world.scorer.work_on(read)
+    assert store.customers == [["c0"], [], ["c0"]]
+    assert worked.state.customers.rows["seen"].tolist() == [2]
+    world.scorer.settle(underway)
 
 
 def test_one_that_was_fenced_off_while_it_was_stored_takes_the_next_with_it() -> None:
     world = World(store := SlowStore())
-    first, second = records([[(0, 0, 0)], [(0, 1, 1)]])
-    underway = world.scorer.begin(world.scorer.read(first))
-    read = world.scorer.read(second)
+    first, second, third = records([[(0, 0, 0)], [(0, 1, 1)], [(0, 1, 2)]])
+    underway = commit(world, first)
+    worked = world.scorer.work_on(world.scorer.read(second))
+    ahead = world.scorer.read(third)
     store.take_partition(0)
     with pytest.raises(FencedError):
         world.scorer.settle(underway)
     with pytest.raises(FencedError, match="not ours"):
-        world.scorer.begin(read)
+        world.scorer.commit(worked)
+    with pytest.raises(FencedError, match="not ours"):
+        world.scorer.work_on(ahead)
     assert store.loads[-1].abandoned
     assert world.stored() == World(InMemoryStore()).stored()
 
@@ -178,7 +208,7 @@ def test_one_that_was_fenced_off_while_it_was_stored_takes_the_next_with_it() ->
 def test_what_could_not_be_stored_is_not_remembered_either(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(store := SlowStore())
     first, second = records([[(0, 0, 0)], [(0, 0, 1)]])
-    underway = world.scorer.begin(world.scorer.read(first))
+    underway = commit(world, first)
 
     def lost(*_: object) -> Any:
         raise StateLostError("lost")
@@ -190,11 +220,30 @@ def test_what_could_not_be_stored_is_not_remembered_either(monkeypatch: pytest.M
     assert store.customers == [["c0"], ["c0"]]
 
 
-def test_what_was_read_and_is_not_to_begin_is_given_up() -> None:
+def test_who_is_erased_is_forgotten_though_what_came_before_was_asked_for() -> None:
+    world = World(store := SlowStore())
+    first, second = records([[(0, 0, 0)], [(0, 0, 1)]])
+    world.scorer.settle(commit(world, first))
+    underway = commit(world, second)
+    (third,) = records([[(0, 0, 2)]])
+    read = world.scorer.read([one._replace(offset=2) for one in third])
+    found = store.loads[-1].result()
+    store.loads[-1]._do = lambda: found._replace(erasures=found.erasures + 1)
+    store.load_erasures = found.erasures + 1
+    worked = world.scorer.work_on(read)
+    # Read anew, once what was being stored was there.
+    assert store.customers[-1] == ["c0"]
+    assert worked.state.customers.rows["seen"].tolist() == [3]
+    world.scorer.settle(underway)
+
+
+def test_what_was_read_and_is_not_to_be_worked_on_is_given_up() -> None:
     world = World(store := SlowStore())
     (batch,) = records([[(0, 0, 0)]])
     world.scorer.forget(world.scorer.read(batch))
     assert store.loads[-1].abandoned
+    world.scorer.read(batch)
+    assert len(store.loads) == 2
 
 
 def test_what_fails_underway_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
