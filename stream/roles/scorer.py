@@ -5,23 +5,21 @@ and are answered from their pending records.
 """
 
 import logging
-import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.adapters.topics import TopicNames
 from stream.clock import Clock
 from stream.columns import Transactions
-from stream.decoding import DecodedColumns, decode_columns
+from stream.decoding import decode_columns
 from stream.drift.population import Population
-from stream.errors import FencedError, InfrastructureError, OffsetGapError
+from stream.errors import FencedError, OffsetGapError
 from stream.features.catalogue import FEATURE_NAMES
 from stream.features.customer import pack_customers, unpack_customers
 from stream.features.packing import put, take
@@ -29,24 +27,23 @@ from stream.features.risk import unpack_risk_rows
 from stream.pipeline.budget import Ledger
 from stream.pipeline.decision import ByCost, ByThreshold, Decider, Spent
 from stream.pipeline.pending import Pending, PendingBatch
-from stream.pipeline.pending_packing import Packed, pack_pendings
-from stream.pipeline.scoring import BatchState, ScoredBatch, Served, score_batch
+from stream.pipeline.pending_packing import pack_pendings
+from stream.pipeline.scoring import BatchState, Served, score_batch
 from stream.pipeline.signs import event_of, glance_at
-from stream.ports import InputLog, Loaded, PromptEmitter, ScorerStore, Tenure, Underway
+from stream.ports import InputLog, PromptEmitter, ScorerStore
 from stream.records import DeadLetter, ModelEvent, Record
 from stream.registry.seal import Key
 from stream.roles.customer_cache import CustomerCache
 from stream.roles.emission import Due, Emission
-from stream.roles.patience import Patience, Waits
+from stream.roles.patience import Waits
 from stream.roles.pendings import PendingReader
 from stream.roles.resumption import Place, Resumption, resume
 from stream.roles.serving import Serving
+from stream.roles.steps import Asked, Begun, Effects, Need, Partition, Read, Request, Stopwatch, Worked
 from stream.settings import LostState, Settings
 from stream.tokens import NO_TOKENS, Tokens
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -141,20 +138,6 @@ class ScorerReport(NamedTuple):
         return self.scored.pendings()
 
 
-@dataclass
-class _Partition:
-    tenure: Tenure
-    decider: Decider
-    resumption: Resumption
-    cache: CustomerCache = field(default_factory=CustomerCache)
-    reached: int = -1
-    """Offset of the last record that was worked on."""
-    flying: "list[Read]" = field(default_factory=list)
-    """Batches that were read and have not settled."""
-    underway: "_Request[Tenure] | None" = None
-    """What is being stored."""
-
-
 class ScorerRole:
     """Scores record batches of the partitions it was given.
 
@@ -195,7 +178,7 @@ class ScorerRole:
         self._waits = waits
         self._serving = Serving(store, signing_key, waits, beside, policy.models_wait_seconds)
         self._pendings = PendingReader(store, waits.redis)
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, Partition] = {}
         self._erasures: int | None = None
         """Of the store, as it was when customers were last read."""
         self.population = Population(FEATURE_NAMES)
@@ -236,7 +219,7 @@ class ScorerRole:
             tenure = self._waits.redis(self._store.commit, tenure, resumption.answered - 1, {}, {})
         decider = self._policy.decider()
         decider.unpack(tenure.ledger)
-        self._partitions[partition] = _Partition(tenure, decider, resumption, reached=tenure.watermark)
+        self._partitions[partition] = Partition(tenure, decider, resumption, reached=tenure.watermark)
         return resumption
 
     def verify(self) -> None:
@@ -289,16 +272,16 @@ class ScorerRole:
     # A batch's way in steps, so that the store may be at work on one while another takes its step: each batch
     # takes every step after the one before it.
 
-    def read(self, batch: Sequence[Record]) -> "Read":
+    def read(self, batch: Sequence[Record]) -> Read:
         """Decode a record batch, and ask the store for what it needs.
 
         Batches before it may be anywhere on their way. What they may be about to store is not asked for yet.
         """
-        watch = _Stopwatch()
+        watch = Stopwatch()
         decoded = decode_columns(batch, self._clock(), self._policy.tokens)
         watch.lap("decode")
         owned = self._partitions.get(batch[0].partition)
-        need = _Need.of(decoded.transactions)
+        need = Need.of(decoded.transactions)
         read = Read(batch, decoded, owned, need, None, watch)
         if owned is not None:
             if all(need.shares_nothing(other.need) for other in owned.flying):
@@ -308,7 +291,7 @@ class ScorerRole:
         watch.lap("load")
         return read
 
-    def work_on(self, read: "Read") -> "Worked":
+    def work_on(self, read: Read) -> Worked:
         """Score a batch that was read.
 
         Raises
@@ -341,11 +324,11 @@ class ScorerRole:
         if scored.changed != [*lie]:
             rows = take(rows, [lie[name] for name in scored.changed])
         customers = dict(zip(scored.changed, pack_customers(rows), strict=True))
-        effects = _Effects(customers, pack_pendings(scored.scored), owned.decider.pack())
+        effects = Effects(customers, pack_pendings(scored.scored), owned.decider.pack())
         watch.lap("commit")
         return Worked(read, owned, gap, state, scored, models, owned.decider.spent, effects)
 
-    def commit(self, worked: "Worked") -> "Begun":
+    def commit(self, worked: Worked) -> Begun:
         """Begin to store the effects of a batch; the one before must have settled.
 
         Raises
@@ -360,7 +343,7 @@ class ScorerRole:
             *(owned.tenure, read.batch[-1].offset),
             *(effects.customers, pending.records, effects.ledger, pending.lineups),
         )
-        owned.underway = _Request(
+        owned.underway = Request(
             self._waits.redis,
             partial(self._store.begin_commit, *what),
             partial(self._store.commit, *what),
@@ -368,13 +351,13 @@ class ScorerRole:
         read.watch.lap("commit")
         return Begun(worked, owned.underway)
 
-    def forget(self, read: "Read") -> None:
+    def forget(self, read: Read) -> None:
         """Let go of a batch that was read, and is not to be worked on."""
         if read.asked is not None:
             read.asked.abandon()
         self._landed(read)
 
-    def settle(self, begun: "Begun") -> "Committed":
+    def settle(self, begun: Begun) -> "Committed":
         """Wait until a batch's effects are stored.
 
         Raises
@@ -426,7 +409,7 @@ class ScorerRole:
 
     def launch(self, committed: "Committed") -> None:
         """Send what a batch led to, which :meth:`emit` then waits for; the batch before must be emitted."""
-        watch = _Stopwatch()
+        watch = Stopwatch()
         emission = committed.emission
         if emission.due.any():
             self._emitter.send(emission)
@@ -444,7 +427,7 @@ class ScorerRole:
         StoppedError
             The process is to stop; the batch will come again.
         """
-        watch = _Stopwatch()
+        watch = Stopwatch()
         report, emission = committed
         if emission.due.any():
             self._waits.kafka(self._deliver, emission)
@@ -458,7 +441,7 @@ class ScorerRole:
         emission.sent = False
         self._emitter.settle()
 
-    def _check_gap(self, first: Record, owned: _Partition) -> int:
+    def _check_gap(self, first: Record, owned: Partition) -> int:
         stored, answered = owned.reached + 1, owned.resumption.answered
         if stored and stored < min(first.offset, answered):
             _log.warning(
@@ -477,7 +460,7 @@ class ScorerRole:
             )
         return gap
 
-    def _owner(self, read: "Read") -> _Partition:
+    def _owner(self, read: Read) -> Partition:
         first = read.batch[0]
         owned = self._partitions.get(first.partition)
         if owned is None or owned is not read.owned:
@@ -485,7 +468,7 @@ class ScorerRole:
             raise FencedError(f"{where} is not ours any more: its batch was left alone")
         return owned
 
-    def _ask(self, owned: _Partition, need: "_Need", besides: Sequence[Container[str]] = ()) -> "_Asked":
+    def _ask(self, owned: Partition, need: Need, besides: Sequence[Container[str]] = ()) -> Asked:
         """Ask the store for what a batch needs, but for customers that are remembered, or will be by then."""
         names, terminals = [*need.state.customers.places], [*need.state.terminals.places]
         places = np.flatnonzero(owned.cache.find(names) < 0)
@@ -494,12 +477,12 @@ class ScorerRole:
             new = [n for n, name in enumerate(unknown) if not any(name in some for some in besides)]
             places, unknown = places[new], [unknown[n] for n in new]
         what = (owned.tenure.partition, unknown, terminals, names, need.names)
-        request = _Request(
+        request = Request(
             self._waits.redis, partial(self._store.begin_load, *what), partial(self._store.load, *what)
         )
-        return _Asked(places, request)
+        return Asked(places, request)
 
-    def _load(self, owned: _Partition, read: "Read") -> BatchState:
+    def _load(self, owned: Partition, read: Read) -> BatchState:
         """Put what the store has found together with what is remembered."""
         need, asked = read.need, read.asked
         if asked is None:
@@ -536,13 +519,13 @@ class ScorerRole:
         put(rows, here, owned.cache.get(found[here]))
         return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
 
-    def _catch_up(self, owned: _Partition) -> None:
+    def _catch_up(self, owned: Partition) -> None:
         """Wait for what is being stored of a partition."""
         if owned.underway is not None:
             with self._revoking(owned.tenure.partition):
                 owned.underway()
 
-    def _landed(self, read: "Read") -> None:
+    def _landed(self, read: Read) -> None:
         if read.owned is not None:
             read.owned.flying = [other for other in read.owned.flying if other.batch is not read.batch]
 
@@ -566,128 +549,8 @@ def _ids_before(offset: int, names: Sequence[str], places: Sequence[Record]) -> 
     return frozenset(name for name, place in zip(names, places, strict=True) if place.offset < offset)
 
 
-class _Request(Generic[T]):
-    """A request to the store that is underway; should it fail on the way, it is made again, patiently."""
-
-    def __init__(self, patience: Patience, begin: Callable[[], Underway[T]], whole: Callable[[], T]) -> None:
-        self._patience = patience
-        self._whole = whole
-        self._first: Underway[T] | InfrastructureError | None
-        self._results: list[T] = []
-        try:
-            self._first = begin()
-        except InfrastructureError as error:
-            self._first = error
-
-    def __call__(self) -> T:
-        """Wait for its result, which stays the same."""
-        if not self._results:
-            self._results.append(self._patience(self._attempt))
-        return self._results[0]
-
-    def abandon(self) -> None:
-        """Give it up."""
-        if self._first is not None and not isinstance(self._first, InfrastructureError):
-            self._first.abandon()
-
-    def _attempt(self) -> T:
-        first, self._first = self._first, None
-        if first is None:
-            return self._whole()
-        if isinstance(first, InfrastructureError):
-            raise first
-        return first.result()
-
-
-class _Need(NamedTuple):
-    """What a batch needs to know."""
-
-    state: BatchState
-    """Where it goes."""
-    names: list[str]
-    """Of the transactions."""
-
-    @classmethod
-    def of(cls, transactions: Transactions) -> "_Need":
-        """Return what a batch needs."""
-        return cls(BatchState.nothing(transactions), transactions.names)
-
-    def shares_nothing(self, other: "_Need") -> bool:
-        """Tell whether no transaction is in another batch as well."""
-        return frozenset(other.names).isdisjoint(self.names)
-
-
-class _Asked(NamedTuple):
-    """What the store was asked for."""
-
-    places: NDArray[np.int64]
-    """Those of the customers whose states it is to find."""
-    request: _Request[Loaded]
-
-    def abandon(self) -> None:
-        """Give it up."""
-        self.request.abandon()
-
-
-class Read(NamedTuple):
-    """A batch that is decoded."""
-
-    batch: Sequence[Record]
-    decoded: DecodedColumns
-    owned: _Partition | None
-    """Its partition, unless that is somebody else's."""
-    need: _Need
-    asked: _Asked | None
-    """What the store was asked for already."""
-    watch: "_Stopwatch"
-
-
-class _Effects(NamedTuple):
-    """What a batch leaves in the store."""
-
-    customers: dict[str, bytes]
-    pending: Packed
-    ledger: bytes
-
-
-class Worked(NamedTuple):
-    """A batch that is scored."""
-
-    read: Read
-    owned: _Partition
-    gap: int
-    state: BatchState
-    scored: ScoredBatch
-    models: tuple[Served, ...]
-    spent: Spent | None
-    effects: _Effects
-
-
-class Begun(NamedTuple):
-    """A batch whose effects are being stored."""
-
-    worked: Worked
-    tenure: _Request[Tenure]
-    """The next one."""
-
-
 class Committed(NamedTuple):
     """A batch whose effects are stored, and that is still to be emitted."""
 
     report: ScorerReport
     emission: Emission
-
-
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.laps[stage] = self.laps.get(stage, 0.0) + now - self._last
-        self._last = now
-
-    def go_on(self) -> None:
-        """Leave out what has passed since the last lap."""
-        self._last = time.perf_counter()

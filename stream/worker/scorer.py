@@ -10,7 +10,8 @@ from stream.adapters.metrics import Metrics, observe_many
 from stream.adapters.topics import TopicNames
 from stream.clock import wall_clock
 from stream.records import ModelEvent, Record
-from stream.roles.scorer import Begun, Committed, Read, ScorerPolicy, ScorerReport, ScorerRole, Worked
+from stream.roles.scorer import Committed, ScorerPolicy, ScorerReport, ScorerRole
+from stream.roles.steps import Begun, Read, Worked
 from stream.settings import Settings
 from stream.worker.host import Host
 

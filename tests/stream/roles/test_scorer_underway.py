@@ -15,7 +15,8 @@ from stream.errors import FencedError, InfrastructureError, StateLostError
 from stream.records import Record, Transaction, encode
 from stream.roles.learner import LearnerPolicy, LearnerRole
 from stream.roles.patience import Patience, Waits
-from stream.roles.scorer import Begun, Committed, Read, ScorerPolicy, ScorerRole
+from stream.roles.scorer import Committed, ScorerPolicy, ScorerRole
+from stream.roles.steps import Begun, Read
 
 NOW = 1_700_000_000_000
 TOPICS = TopicNames()
