@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from stream import kernel
+
 _PACKAGES = ("fraudstream", "faust-streaming", "river", "numpy", "redis", "confluent-kafka")
 
 
@@ -25,6 +27,7 @@ def provenance(**details: Any) -> dict[str, Any]:
             "system": platform.system(),
         },
         "versions": {name: version(name) for name in _PACKAGES},
+        "kernel": "compiled" if kernel.in_use() else "off",
         **details,
     }
 

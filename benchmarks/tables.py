@@ -55,7 +55,8 @@ def _throughput(result: Result) -> str:
     one, two = result["pairs"]["rates"]
     ratios = (
         f"{result['ratio_vanilla']:.1f} times `vanilla`, {result['ratio_bare']:.1f} times `bare`,"
-        f" {result['fraction_of_limit']:.2f} of the limit (medians of {_rounds(result)}). Two scorers on two"
+        f" {result['fraction_of_limit']:.2f} of the limit, {result['kernel_factor']:.1f} times itself without"
+        f" the kernel (medians of {_rounds(result)}). Two scorers on two"
         f" partitions answer {two:,.0f} a second where one does {one:,.0f}, a factor of"
         f" {result['two_scorers_factor']:.2f}:"
     )

@@ -3,9 +3,10 @@
     python -m benchmarks.throughput [--json T.json] [--quick]
 
 Apache Kafka and Redis of its own. Each contender drains a backlog of the same simulated transactions,
-alone, in rounds: vanilla Faust, a bare confluent-kafka loop, the limit (no work), fraudstream; again and
-again. Every round begins with an empty Redis, but for the models and risk records that a learner has come
-to. A rate is counted by the broker's time of the scores, from the first tenth of the backlog to its end.
+alone, in rounds: vanilla Faust, a bare confluent-kafka loop, the limit (no work), fraudstream with its
+compiled kernel and without; again and again. Every round begins with an empty Redis, but for the models and
+risk records that a learner has come to. A rate is counted by the broker's time of the scores, from the first
+tenth of the backlog to its end.
 Exit code 1 when a bar is missed, a transaction has no score, or a score differs from that of the
 unoptimised path.
 """
@@ -29,6 +30,7 @@ from benchmarks.provenance import provenance, write
 from benchmarks.site import Growth, Keyed, Site, topics_of
 from benchmarks.trained import CHALLENGERS, Trained, keyed, simulator, train
 from producers.simulator import Simulated
+from stream import kernel
 from stream.adapters.topics import TopicNames
 from stream.records import Record, Score
 from stream.settings import Settings
@@ -38,6 +40,8 @@ from tests.services.worker import Worker
 
 BARS: Final = {"ratio_vanilla": 25.0, "ratio_bare": 6.0, "fraction_of_limit": 0.2}
 _OURS: Final = "fraudstream"
+_TWINS: Final = "without kernel"
+"""Ours, on numpy and plain Python alone."""
 BASELINES: Final = {
     "vanilla": ("vanilla", ("worker", "--without-web", "--loglevel", "warn")),
     "bare": ("bare", ()),
@@ -85,7 +89,7 @@ def main() -> int:
     backlog = list(islice(stream, args.transactions))
     records = [keyed(one) for one in backlog]
     counts = {"vanilla": args.vanilla, "bare": args.bare, "limit": args.transactions}
-    runs: dict[str, list[Run]] = {name: [] for name in (*counts, _OURS)}
+    runs: dict[str, list[Run]] = {name: [] for name in (*counts, _OURS, _TWINS)}
     pairs: list[tuple[Run, Run]] = []
     with Site() as site:
         for number in range(1, args.rounds + 1):
@@ -95,6 +99,8 @@ def main() -> int:
             kept = args.compared if number == 1 else 0
             runs[_OURS].append(_run_ours(site, trained, number, records, keep=kept))
             _say(number, _OURS, runs[_OURS][-1])
+            runs[_TWINS].append(_run_ours(site, trained, number, records, keep=0, compiled="off"))
+            _say(number, _TWINS, runs[_TWINS][-1])
         for number in range(1, args.rounds + 1):
             pairs.append(
                 (
@@ -130,8 +136,10 @@ def _run_baseline(site: Site, name: str, number: int, records: Sequence[Keyed]) 
     return run
 
 
-def _run_ours(site: Site, trained: Trained, number: int, records: Sequence[Keyed], *, keep: int) -> Run:
-    settings = trained.deploy(site, f"ours-{number}")
+def _run_ours(
+    site: Site, trained: Trained, number: int, records: Sequence[Keyed], *, keep: int, compiled: str = "on"
+) -> Run:
+    settings = trained.deploy(site, f"ours-{compiled}-{number}", kernel=compiled)
     topics = TopicNames.of(settings)
     site.publish(topics.transactions, records)
     with Growth(settings.broker, topics.scores) as grown, site.worker(settings, "score") as worker:
@@ -188,7 +196,8 @@ def _unequal(trained: Trained, backlog: Sequence[Simulated], answers: Sequence[b
     """Count the answers that a backtest of one transaction at a time gives otherwise, to the last bit."""
     twin = Uninterrupted(Settings(challengers=CHALLENGERS, seed=seed), batch_records=1)
     trained.publish(twin.store)
-    twin.score([one.transaction for one in backlog[: len(answers)]])
+    with kernel.using(False):
+        twin.score([one.transaction for one in backlog[: len(answers)]])
     return sum(not _agrees(msgspec.json.decode(answer, type=Score), twin) for answer in answers)
 
 
@@ -208,6 +217,7 @@ def _result(runs: dict[str, list[Run]], pairs: Sequence[tuple[Run, Run]]) -> dic
     ratios = {
         "ratio_vanilla": _ratios(rates[_OURS], rates["vanilla"]),
         "ratio_bare": _ratios(rates[_OURS], rates["bare"]),
+        "kernel_factor": _ratios(rates[_OURS], rates[_TWINS]),
         "fraction_of_limit": _ratios(rates[_OURS], rates["limit"]),
         "two_scorers_factor": [two.rate / one.rate for one, two in pairs],
     }
@@ -215,7 +225,7 @@ def _result(runs: dict[str, list[Run]], pairs: Sequence[tuple[Run, Run]]) -> dic
     own = {name: next(iter(taken.values())) for name, taken in cpu.items()}
     return {
         **{name: median(values) for name, values in ratios.items()},
-        "own_cpu_ratios": {name: own[name] / own[_OURS] for name in BASELINES},
+        "own_cpu_ratios": {name: own[name] / own[_OURS] for name in (*BASELINES, _TWINS)},
         "rates": {name: median(values) for name, values in rates.items()},
         "rounds": {"rates": rates, "ratios": ratios},
         "cpu_microseconds": cpu,
@@ -246,7 +256,8 @@ def _print(result: dict[str, Any]) -> bool:
     for rate, cpu in zip(result["pairs"]["rates"], result["pairs"]["cpu_microseconds"], strict=True):
         cores = ", ".join(f"{name} {each * rate / 1e6:.2f}" for name, each in cpu.items())
         print(f"{len(cpu) - 2} scorer(s) on two partitions: {rate:,.0f} a second; cores taken: {cores}")
-    print(f"two scorers against one: {result['two_scorers_factor']:.2f}\n")
+    print(f"two scorers against one: {result['two_scorers_factor']:.2f}")
+    print(f"with the kernel against without: {result['kernel_factor']:.2f}\n")
     return hold([Bar(name, result[name], "at least", bar) for name, bar in BARS.items()])
 
 
