@@ -18,8 +18,9 @@ from zlib import crc32
 
 import numpy as np
 
+from stream import kernel
 from stream.clock import DAY_MS, HOUR_MS
-from stream.features.packing import Packing, Rows
+from stream.features.packing import Packing, Rows, as_bytes
 from stream.features.window import advance
 from stream.records import Transaction
 
@@ -154,9 +155,17 @@ def unpack_customers(packed: Sequence[bytes]) -> Rows:
         The bytes are not a customer's state.
     """
     rows = _PACKING.unpack(packed)
+    if not _are_whole(rows):
+        raise _PACKING.damaged("it contradicts itself")
+    return rows
+
+
+def _are_whole(rows: Rows) -> bool:
+    if kernel.in_use():
+        return kernel.features.states_are_whole(as_bytes(rows))
     sums, usual, spread = rows["day_sums"], rows["usual"], rows["spread"]
     # Of what is not a number, no comparison is true.
-    whole = (
+    return bool(
         ((sums >= 0) & (sums <= MOST_OF_A_DAY)).all()
         and ((usual >= 0) & (usual < inf) & (spread >= 0) & (spread < inf)).all()
         and (rows["last_event_time"] >= 0).all()
@@ -165,9 +174,6 @@ def unpack_customers(packed: Sequence[bytes]) -> Rows:
         and (rows["max_ratios"] <= 1000 * MAX_RATIO).all()
         and not rows["unused"].any()
     )
-    if not whole:
-        raise _PACKING.damaged("it contradicts itself")
-    return rows
 
 
 CUSTOMER_FEATURES: Final = (

@@ -108,15 +108,20 @@ def unpack_risk_rows(packed: Sequence[bytes]) -> Rows:
         The bytes are not a risk record.
     """
     rows = _PACKING.unpack(packed)
-    whole = (
+    if not _are_whole(rows):
+        raise _PACKING.damaged("it contradicts itself")
+    return rows
+
+
+def _are_whole(rows: Rows) -> bool:
+    if kernel.in_use():
+        return kernel.features.risks_are_whole(as_bytes(rows), 2 * FULL)
+    return bool(
         (rows["run_start"] >= 0).all()
         and (rows["last_fraud"] >= 0).all()
         and ((rows["recent"] >= 1) & (rows["recent"] < 2 * FULL)).all()
         and not rows["unused"].any()
     )
-    if not whole:
-        raise _PACKING.damaged("it contradicts itself")
-    return rows
 
 
 def unpack_risks(packed: Sequence[bytes]) -> list[RiskRecord]:

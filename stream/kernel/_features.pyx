@@ -5,7 +5,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.long cimport PyLong_AsSsize_t, PyLong_FromSsize_t
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.math cimport rint, sqrt
+from libc.math cimport INFINITY, rint, sqrt
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove, memset
 
@@ -396,3 +396,43 @@ def renew(dict places, list names, list free, int64_t[::1] taken):
             del places[name]
         places[name] = place
         taken[n] = PyLong_AsSsize_t(place)
+
+
+def states_are_whole(const uint8_t[:, ::1] rows):
+    """Tell whether states can be: stream.features.customer.unpack_customers."""
+    cdef Py_ssize_t n
+    cdef int m
+    cdef const State* state
+    for n in range(rows.shape[0]):
+        state = <const State*>&rows[n, 0]
+        for m in range(DAYS):
+            if not 0 <= state.day_sums[m] <= MOST_OF_A_DAY:
+                return False
+        # Of what is not a number, no comparison is true.
+        if not (0 <= state.usual < INFINITY and 0 <= state.spread < INFINITY):
+            return False
+        if state.last_event_time < 0 or state.last_high < 0:
+            return False
+        for m in range(HOUR_PARTS):
+            if state.hour_parts[m] > MOST_OF_A_PART:
+                return False
+        for m in range(RATIO_DAYS):
+            if state.max_ratios[m] > 1000 * MAX_RATIO:
+                return False
+        for m in range(6):
+            if state.unused[m]:
+                return False
+    return True
+
+
+def risks_are_whole(const uint8_t[:, ::1] rows, uint32_t recents):
+    """Tell whether risk records can be: stream.features.risk.unpack_risk_rows."""
+    cdef Py_ssize_t n
+    cdef const Risk* risk
+    for n in range(rows.shape[0]):
+        risk = <const Risk*>&rows[n, 0]
+        if risk.run_start < 0 or risk.last_fraud < 0 or not 1 <= risk.recent < recents:
+            return False
+        if risk.unused[0] or risk.unused[1]:
+            return False
+    return True

@@ -9,6 +9,16 @@ def leaves(
     roots: NDArray[np.int32],
     found: NDArray[np.int64],
 ) -> None: ...
+def sums(
+    x: NDArray[np.float64],
+    feature: NDArray[np.int32],
+    threshold: NDArray[np.float64],
+    child: NDArray[np.int32],
+    roots: NDArray[np.int32],
+    value: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    summed: NDArray[np.float64],
+) -> None: ...
 def pushes(
     x: NDArray[np.float64],
     feature: NDArray[np.int32],

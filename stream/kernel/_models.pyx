@@ -26,6 +26,32 @@ def leaves(
             found[tree, n] = node
 
 
+def sums(
+    const double[:, ::1] x,
+    const int32_t[::1] feature,
+    const double[::1] threshold,
+    const int32_t[::1] child,
+    const int32_t[::1] roots,
+    const double[::1] value,
+    const double[::1] weight,
+    double[::1] summed,
+):
+    """Sum up the values of the leaves that each row comes to: stream.models.grove.Grove.sums; (n,)."""
+    cdef Py_ssize_t n, tree
+    cdef int32_t node
+    cdef const double* row
+    cdef double total
+    for n in range(x.shape[0]):
+        row = &x[n, 0]
+        total = 0.0
+        for tree in range(roots.shape[0]):
+            node = roots[tree]
+            while feature[node] >= 0:
+                node = child[node] + (not row[feature[node]] <= threshold[node])
+            total += weight[tree] * value[node]
+        summed[n] = total
+
+
 def pushes(
     const double[:, ::1] x,
     const int32_t[::1] feature,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream import kernel
 from stream.models.binning import Bins, Sample
 from stream.models.lessons import Flags
-from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts
+from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts, within
 from stream.models.rows import RowClassifier
 from stream.models.sampling import corrected
 
@@ -95,7 +95,7 @@ class Binned:
     def predict(self, x: Floats) -> Floats:
         """See :class:`~stream.models.compiled.CompiledModel`."""
         log_odds = self._log_odds(x)
-        share = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
+        share = 1.0 / (1.0 + np.exp(-within(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
         return corrected(share, self.negative_rate)
 
     def contributions(self, x: Floats) -> Floats:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stream.models.parts import Arrays, Floats, Metadata, Parts
+from stream.models.parts import Arrays, Floats, Metadata, Parts, within
 
 if TYPE_CHECKING:
     from stream.models.compiled import CompiledModel
@@ -172,7 +172,7 @@ class Blend:
         total = np.full(len(x), self.base + self.shift)
         for number, member in enumerate(self.members):
             total += self.weights[number] * self._above(number, _log_odds(member.predict(x)) - self.base)
-        score: Floats = 1.0 / (1.0 + np.exp(-np.clip(total, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
+        score: Floats = 1.0 / (1.0 + np.exp(-within(total, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
         return score
 
     def contributions(self, x: Floats) -> Floats:
@@ -228,7 +228,7 @@ class Blend:
 
 
 def _log_odds(probability: Floats) -> Floats:
-    held = np.clip(probability, CERTAINTY, 1.0 - CERTAINTY)
+    held = within(probability, CERTAINTY, 1.0 - CERTAINTY)
     result: Floats = np.log(held / (1.0 - held))
     return result
 

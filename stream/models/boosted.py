@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from stream.models.grove import Grove
-from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts
+from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts, within
 from stream.models.sampling import corrected
 
 _LARGEST_LOG_ODDS: Final = 30.0
@@ -73,7 +73,7 @@ class Boosted:
         # Tree by tree: in which order numpy sums over an axis, and so the last bit, depends on the batch.
         for increments in self.value.take(self._grove.leaves(x)):
             log_odds += increments
-        share = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
+        share = 1.0 / (1.0 + np.exp(-within(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
         return corrected(share, self.negative_rate)
 
     def contributions(self, x: Floats) -> Floats:

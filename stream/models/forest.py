@@ -4,8 +4,9 @@ from typing import Final
 
 import numpy as np
 
+from stream import kernel
 from stream.models.grove import Grove
-from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts
+from stream.models.parts import Arrays, Floats, Integers, Metadata, Parts, within
 from stream.models.sampling import corrected
 
 _CERTAINTY: Final = 1e-6
@@ -77,7 +78,7 @@ class Forest:
         """See :class:`~stream.models.compiled.CompiledModel`."""
         if self._total_weight <= 0:
             return np.full(len(x), self.prior)
-        return corrected(self._mean(self.share.take(self._grove.leaves(x))), self.negative_rate)
+        return corrected(self._mean_of(x), self.negative_rate)
 
     def contributions(self, x: Floats) -> Floats:
         """See :class:`~stream.models.compiled.CompiledModel`.
@@ -89,7 +90,7 @@ class Forest:
             return np.zeros(x.shape)
         pushes = self._grove.pushes(x, self.share, self.weight / self._total_weight)
         average = self._mean(np.repeat(self.share[self.roots][:, None], len(x), axis=1))
-        return pushes * _slope(average, self._mean(self.share.take(self._grove.leaves(x))))[:, None]
+        return pushes * _slope(average, self._mean_of(x))[:, None]
 
     def to_parts(self) -> tuple[Metadata, Arrays]:
         """See :class:`~stream.models.compiled.CompiledModel`."""
@@ -111,6 +112,13 @@ class Forest:
             prior=parts.number("prior", 0.0, 1.0),
         )
 
+    def _mean_of(self, x: Floats) -> Floats:
+        """Return the mean share of the leaves that each row comes to."""
+        if kernel.in_use():
+            total = self._grove.sums(x, self.share, self.weight)
+            return np.minimum(total / self._total_weight, 1.0)
+        return self._mean(self.share.take(self._grove.leaves(x)))
+
     def _mean(self, shares: Floats) -> Floats:
         """Return the weighted mean over the trees; (trees, n) to (n,)."""
         total = np.zeros(shares.shape[1])
@@ -122,7 +130,7 @@ class Forest:
 
 def _slope(start: Floats, end: Floats) -> Floats:
     """Return by how much the log-odds rise per share, on the way from `start` to `end`."""
-    low, high = (np.clip(share, _CERTAINTY, 1.0 - _CERTAINTY) for share in (start, end))
+    low, high = (within(share, _CERTAINTY, 1.0 - _CERTAINTY) for share in (start, end))
     way = end - start
     level = np.abs(way) < _CERTAINTY
     rise = np.log(high / (1.0 - high)) - np.log(low / (1.0 - low))

@@ -72,6 +72,29 @@ class Grove:
             nodes = self._step(nodes, first, values)
         return nodes
 
+    def sums(self, x: Floats, value: Floats, weight: Floats) -> Floats:
+        """Return each row's sum of its leaves' values, tree after tree; by the kernel alone.
+
+        Parameters
+        ----------
+        x
+            Shape (n, features).
+        value
+            Shape (nodes,).
+        weight
+            Shape (trees,): what a tree's value counts.
+        """
+        self._check(x)
+        summed = np.empty(len(x))
+        kernel.models.sums(
+            np.ascontiguousarray(x, dtype=np.float64),
+            *(self.feature, self.threshold, self.child, self.roots),
+            np.ascontiguousarray(value, dtype=np.float64),
+            np.ascontiguousarray(weight, dtype=np.float64),
+            summed,
+        )
+        return summed
+
     def pushes(self, x: Floats, value: Floats, weight: Floats) -> Floats:
         """Return by how much each feature's splits changed a node's value on each row's ways down.
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from stream.models.lessons import Flags
-from stream.models.parts import Arrays, Floats, Metadata, Parts
+from stream.models.parts import Arrays, Floats, Metadata, Parts, within
 from stream.models.sampling import corrected
 
 LIMIT: Final = 10.0
@@ -64,14 +64,14 @@ class Linear:
         """See :class:`~stream.models.compiled.CompiledModel`."""
         # A sum per row, not a matrix product: BLAS rounds differently with the number of rows.
         log_odds = self.contributions(x).sum(axis=1) + self.intercept
-        share = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
+        share = 1.0 / (1.0 + np.exp(-within(log_odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)))
         return corrected(share, self.negative_rate)
 
     def contributions(self, x: Floats) -> Floats:
         """See :class:`~stream.models.compiled.CompiledModel`; exact, against a row of means."""
         # In C order: the order of a row's sum, and with it the last bit, follows the memory's.
         scaled = (np.ascontiguousarray(x, dtype=np.float64) - self.mean) / self._divisor
-        return np.where(self._varies, np.clip(scaled, -self.limit, self.limit) * self.weight, 0.0)
+        return np.where(self._varies, within(scaled, -self.limit, self.limit) * self.weight, 0.0)
 
     def to_parts(self) -> tuple[Metadata, Arrays]:
         """See :class:`~stream.models.compiled.CompiledModel`."""

@@ -15,6 +15,18 @@ Metadata = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 
 
+def within(values: Floats, low: float, high: float) -> Floats:
+    """Return the values, none below `low` or above `high`: what :func:`numpy.clip` does, of a few in a third.
+
+    Examples
+    --------
+    >>> within(np.array([-2.0, 0.5, 7.0]), 0.0, 1.0).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    held: Floats = np.minimum(np.maximum(values, low), high)
+    return held
+
+
 class Parts:
     """Metadata and arrays from elsewhere: whatever is read from them has been checked.
 

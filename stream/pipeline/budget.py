@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stream.clock import HOUR_MS
 from stream.errors import SnapshotError
+from stream.models.parts import within
 from stream.pipeline.decision import NOBODY, Asked, Spent
 from stream.records import UNREADABLE
 
@@ -115,7 +116,7 @@ class Ledger:
         state.previous = int(hours[-1])
         thresholds = np.empty(len(hours))
         start = 0
-        for turn in np.flatnonzero(np.diff(reached, prepend=state.hour)).tolist():
+        for turn in np.diff(reached, prepend=state.hour).nonzero()[0].tolist():
             self._within_an_hour(thresholds[start:turn], served[start:turn], bins[start:turn])
             self._pass_hours(int(reached[turn]) - state.hour)
             state.hour = int(reached[turn])
@@ -128,7 +129,7 @@ class Ledger:
     ) -> None:
         state, start = self._state, 0
         while start < len(served):
-            alerted = np.flatnonzero(served[start:] >= state.threshold)
+            alerted = (served[start:] >= state.threshold).nonzero()[0]
             missing = max(1, self._quota - state.given)
             full = len(alerted) >= missing
             end = start + int(alerted[missing - 1]) + 1 if full else len(served)
@@ -263,9 +264,9 @@ _DECODER = msgspec.msgpack.Decoder(_State)
 
 def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return each score's place in the flattened histograms of all models; shape (n, models)."""
-    inside = np.clip(scores, 1e-9, 1 - 1e-9)
+    inside = within(scores, 1e-9, 1 - 1e-9)
     steps = (np.log(inside / (1 - inside)) + _TOP) / _STEP
-    return np.clip(steps, 0, _BINS - 1).astype(np.int64) + np.arange(scores.shape[1]) * _BINS
+    return within(steps, 0, _BINS - 1).astype(np.int64) + np.arange(scores.shape[1]) * _BINS
 
 
 def _quantile(masses: NDArray[np.float64], wanted: float, total: float) -> tuple[float, bool]:

@@ -150,7 +150,7 @@ class PendingBatch(NamedTuple):
     @property
     def alerts(self) -> list[int]:
         """Which of the records are alerts, by their places."""
-        places: list[int] = np.flatnonzero(self.scores[:, 0] >= self.thresholds).tolist()
+        places: list[int] = (self.scores[:, 0] >= self.thresholds).nonzero()[0].tolist()
         return places
 
     def answers(self) -> list[Score | Alert]:
@@ -199,8 +199,9 @@ class PendingBatch(NamedTuple):
         if not (kernel.in_use() and self.names):
             return [encode(answer) for answer in self.answers()]
         written, alerts = [b""] * len(self.names), self.alerts
-        for place, alert in zip(alerts, self.take(alerts).answers(), strict=True):
-            written[place] = encode(alert)
+        if alerts:
+            for place, alert in zip(alerts, self.take(alerts).answers(), strict=True):
+                written[place] = encode(alert)
         # Of models of one version the last one's score counts, in the place of the first.
         shadows = {version: n for n, version in enumerate(self.lineup.models) if n}
         kernel.writing.write(

@@ -184,14 +184,15 @@ def _judge(
 ) -> PendingBatch:
     x = features.astype(np.float64)
     # As they are stored: the first answer and a repeated one are equal, and are decided on alike.
-    scores = (
-        np.column_stack([served.model.predict(x) for served in models]).astype(np.float32).astype(np.float64)
-    )
+    rounded = np.empty((len(x), len(models)), np.float32)
+    for n, served in enumerate(models):
+        rounded[:, n] = served.model.predict(x)
+    scores = rounded.astype(np.float64)
     versions = tuple(served.version for served in models)
     champion = models[0]
     one = transactions
     thresholds = decider.thresholds(Asked(one.event_times, one.amounts, scores, versions, new))
-    alerts = np.flatnonzero(scores[:, 0] >= thresholds)
+    alerts = (scores[:, 0] >= thresholds).nonzero()[0]
     return PendingBatch(
         one.names,
         lineup_of(SCHEMA, versions, WIDTH),

@@ -471,7 +471,7 @@ class ScorerRole:
     def _ask(self, owned: Partition, need: Need, besides: Sequence[Container[str]] = ()) -> Asked:
         """Ask the store for what a batch needs, but for customers that are remembered, or will be by then."""
         names, terminals = [*need.state.customers.places], [*need.state.terminals.places]
-        places = np.flatnonzero(owned.cache.find(names) < 0)
+        places = (owned.cache.find(names) < 0).nonzero()[0]
         unknown = [names[place] for place in places.tolist()]
         if besides:
             new = [n for n, name in enumerate(unknown) if not any(name in some for some in besides)]
@@ -515,7 +515,7 @@ class ScorerRole:
             where = np.array([place for place, one in enumerate(packed) if one is not None], np.int64)
             known = [one for one in packed if one is not None]
             put(into, where if places is None else places[where], unpack(known))
-        here = np.flatnonzero(found >= 0)
+        here = (found >= 0).nonzero()[0]
         put(rows, here, owned.cache.get(found[here]))
         return state._replace(pending=self._pendings.open(loaded.pending, [owned.tenure.partition]))
 
