@@ -7,7 +7,7 @@ whether the models still agree. None of it says that anything is wrong, and noth
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ _LEAST_TRANSACTIONS: Final = 500
 _ROWS: Final = 5_000
 """Transactions of the first day that decide how features are binned."""
 _WORD: Final = 64
+_TOGETHER: Final = 500
+"""Transactions of small batches that are counted at once: to count a few costs as much."""
 
 
 class Glance(NamedTuple):
@@ -67,6 +69,11 @@ class Glance(NamedTuple):
     flags: NDArray[np.bool_]
     """Shape (n, 6): alerts, terminals new to the customer, new customers; without a country, a merchant
     category, a channel."""
+
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """Times, features, scores and flags."""
+        return self.event_times, self.features, self.scores, self.flags
 
     def take(self, rows: NDArray[np.bool_]) -> "Glance":
         """Return some of the rows."""
@@ -108,6 +115,8 @@ class Population:
         self._past_scores: deque[Counts] = deque(maxlen=BandPolicy.days)
         self._past_features: deque[Counts] = deque(maxlen=BandPolicy.days)
         self._models: tuple[str, ...] = ()
+        self._waiting: list[Glance] = []
+        """What is not counted yet: all of the day that is on, and of the same models."""
         self._day = -1
         self.ended = -1
         """The last day that ended, since 1970."""
@@ -121,6 +130,10 @@ class Population:
         """Take in a batch; return what has fired with the day that it ended, if it ended one."""
         if not len(glance.event_times):
             return []
+        if self._may_wait(glance):
+            self._waiting.append(glance)
+            return []
+        self._count_waiting()
         days = np.maximum(glance.event_times // DAY_MS, self._day)
         signs: list[Sign] = []
         for day in np.unique(days).tolist():
@@ -129,6 +142,20 @@ class Population:
             self._day = day
             self._count(glance if days[0] == days[-1] == day else glance.take(days == day))
         return signs
+
+    def _may_wait(self, glance: Glance) -> bool:
+        """Tell whether a batch is a small one of the day that is on, to be counted with others."""
+        if self._waiting and self._waiting[0].models != glance.models:
+            return False
+        count = len(glance.event_times) + sum(len(one.event_times) for one in self._waiting)
+        return count < _TOGETHER and int(glance.event_times.max()) // DAY_MS <= self._day
+
+    def _count_waiting(self) -> None:
+        some, self._waiting = self._waiting, []
+        if some:
+            columns = (np.concatenate(each) for each in zip(*(one.columns for one in some), strict=True))
+            times, features, scores, flags = columns
+            self._count(Glance(times, features, scores, some[0].models, flags))
 
     def _begin(self) -> None:
         self._seen = 0

@@ -116,7 +116,10 @@ class Ledger:
         state.previous = int(hours[-1])
         thresholds = np.empty(len(hours))
         start = 0
-        for turn in np.diff(reached, prepend=state.hour).nonzero()[0].tolist():
+        # The last is the latest: nearly always the hour goes on.
+        passed = int(reached[-1]) != state.hour
+        turns = np.diff(reached, prepend=state.hour).nonzero()[0].tolist() if passed else ()
+        for turn in turns:
             self._within_an_hour(thresholds[start:turn], served[start:turn], bins[start:turn])
             self._pass_hours(int(reached[turn]) - state.hour)
             state.hour = int(reached[turn])

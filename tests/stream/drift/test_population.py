@@ -48,6 +48,21 @@ def test_a_calm_month_shows_nothing() -> None:
     assert population.figures["mean_score"] > 0
 
 
+@pytest.mark.parametrize("size", [1, 7, 499, 600])
+def test_how_a_stream_is_cut_into_batches_changes_nothing(size: int) -> None:
+    # The champion changes in the midst of a day, which ends with a batch that a new one begins in.
+    stream = [*CALM[:12], day(12, amount=4.0), day(13, models=("c-1",)), day(14)]
+    pieces = [one.take(np.arange(1_000) // size == n) for one in stream for n in range(-(-1_000 // size))]
+    whole, expected = watched(*stream)
+    population, signs = watched(*pieces)
+    assert [(sign.signal, sign.day, sign.about) for sign in signs] == [
+        (sign.signal, sign.day, sign.about) for sign in expected
+    ]
+    assert expected
+    assert population.figures == pytest.approx(whole.figures)
+    assert population.features == whole.features
+
+
 def test_a_feature_that_moves_is_named() -> None:
     _, signs = watched(*CALM, day(20, amount=4.0), day(21))
     assert [(sign.signal, sign.about, sign.day) for sign in signs] == [("feature_psi", "amount", START + 20)]
