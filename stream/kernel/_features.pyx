@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The arithmetic of features: the twins are in stream.features, which say what each number is."""
 
-from cpython.dict cimport PyDict_GetItemWithError
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
 from cpython.long cimport PyLong_AsSsize_t, PyLong_FromSsize_t
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
@@ -396,6 +396,19 @@ def renew(dict places, list names, list free, int64_t[::1] taken):
             del places[name]
         places[name] = place
         taken[n] = PyLong_AsSsize_t(place)
+
+
+def evict(dict places, Py_ssize_t count, list free):
+    """Take out the oldest names, and free their places: stream.roles.customer_cache."""
+    cdef Py_ssize_t at = 0
+    cdef PyObject* name
+    cdef PyObject* place
+    cdef list oldest = []
+    while len(oldest) < count and PyDict_Next(places, &at, &name, &place):
+        oldest.append(<object>name)
+        free.append(<object>place)
+    for one in oldest:
+        del places[one]
 
 
 def states_are_whole(const uint8_t[:, ::1] rows):

@@ -58,8 +58,11 @@ class CustomerCache:
                 place = places.pop(name, None)
                 taken[number] = places[name] = self._free.pop() if place is None else place
         put(self._rows, taken, rows)
-        for name in list(islice(places, max(0, len(places) - most))):
-            self._free.append(places.pop(name))
+        beyond = max(0, len(places) - most)
+        if kernel.in_use():
+            kernel.features.evict(places, beyond, self._free)
+        else:
+            self._free += [places.pop(name) for name in list(islice(places, beyond))]
 
     def _grow(self) -> None:
         before = len(self._rows)

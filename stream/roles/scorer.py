@@ -471,11 +471,10 @@ class ScorerRole:
     def _ask(self, owned: Partition, need: Need, besides: Sequence[Container[str]] = ()) -> Asked:
         """Ask the store for what a batch needs, but for customers that are remembered, or will be by then."""
         names, terminals = [*need.state.customers.places], [*need.state.terminals.places]
-        places = (owned.cache.find(names) < 0).nonzero()[0]
-        unknown = [names[place] for place in places.tolist()]
-        if besides:
-            new = [n for n, name in enumerate(unknown) if not any(name in some for some in besides)]
-            places, unknown = places[new], [unknown[n] for n in new]
+        asked = (owned.cache.find(names) < 0).nonzero()[0].tolist()
+        for some in besides:
+            asked = [place for place in asked if names[place] not in some]
+        places, unknown = np.array(asked, np.int64), [names[place] for place in asked]
         what = (owned.tenure.partition, unknown, terminals, names, need.names)
         request = Request(
             self._waits.redis, partial(self._store.begin_load, *what), partial(self._store.load, *what)
