@@ -15,5 +15,7 @@ setup(
             optional=True,
         )
         for part in PARTS
-    ]
+    ],
+    # All parts at once, as whoever installs waits for them.
+    options={"build_ext": {"parallel": True}},
 )
