@@ -1,6 +1,5 @@
 """What is true of the feature store in Redis alone: its keys, its times to live, its size, its failures."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -501,7 +500,7 @@ class TestFailure:
         # Its answer comes only when somebody else waits for one.
         with ThreadPoolExecutor(1) as beside:
             committing = beside.submit(store.commit, tenure, 7, {"c1": b"state"}, {})
-            time.sleep(0.1)
+            eventually(lambda: _in_use(store) == 1, describe="somebody waits")
             server.process.resume()
             assert committing.result().watermark == 7
 

@@ -43,7 +43,7 @@ GOOD = Transaction(
     merchant_category="5411",
 )
 WHOLE = json.loads(encode(GOOD))
-needs_kernel = pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+needs_kernel = pytest.mark.service("kernel")
 
 
 def record(value: bytes | None, key: bytes | None = b"c1") -> Record:

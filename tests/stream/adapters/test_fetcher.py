@@ -135,14 +135,12 @@ KINDS = st.lists(
 )
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.service("kernel"))])
 @given(KINDS)
 def test_what_comes_is_sorted_by_partition_in_order(
     compiled: bool,
     kinds: list[tuple[str, int, bytes | None]],
 ) -> None:
-    if compiled and not kernel.BUILT:
-        pytest.skip("the kernel is not compiled here")
     messages = messages_of(*kinds)
     fetcher, drawn = Fetcher(KafkaAccess("localhost:1"), "readers", most=100), Drawn({}, {})
     with kernel.using(compiled):
@@ -163,7 +161,7 @@ def test_what_comes_is_sorted_by_partition_in_order(
     assert {type(record) for some in drawn.records.values() for record in some} <= {Record}
 
 
-@pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+@pytest.mark.service("kernel")
 def test_what_is_compiled_holds_on_to_nothing() -> None:
     value = b"a value that nobody else has"
     messages = messages_of(("labels", 0, value), ("labels", 0, value))
@@ -176,7 +174,7 @@ def test_what_is_compiled_holds_on_to_nothing() -> None:
     assert (sys.getrefcount(value), sys.getrefcount(messages[0])) == before
 
 
-@pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+@pytest.mark.service("kernel")
 def test_what_is_compiled_takes_nothing_but_what_it_can_make_records_of() -> None:
     messages = messages_of(("labels", 0, b"1"))
     with pytest.raises(TypeError, match="named tuples of six fields"):

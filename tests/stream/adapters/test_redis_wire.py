@@ -1,6 +1,6 @@
 """Packed arguments are what hiredis packs, whether the kernel makes them or its twin."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream import kernel
 from stream.adapters.redis_wire import command, gathered, pairs, plain, prefixed
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -17,18 +16,7 @@ VALUES = st.binary(max_size=300)
 EXAMPLES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(True, marks=pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not built")),
-        False,
-    ],
-    ids=["kernel", "twin"],
-    autouse=True,
-)
-def _kernel(request: pytest.FixtureRequest) -> Iterator[None]:
-    with kernel.using(request.param):
-        assert kernel.in_use() is request.param
-        yield
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def by_hiredis(*arguments: str | bytes) -> bytes:

@@ -15,7 +15,7 @@ from stream.pipeline.lineup import lineup_of
 from stream.pipeline.pending import PendingBatch, Reasons
 from stream.records import encode
 
-pytestmark = pytest.mark.skipif(not kernel.BUILT, reason="the kernel was not compiled")
+pytestmark = pytest.mark.service("kernel")
 
 TEXTS = st.text(max_size=64) | st.sampled_from(
     [

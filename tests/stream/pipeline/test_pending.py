@@ -196,7 +196,7 @@ def batches(draw: st.DrawFn) -> PendingBatch:
     )
 
 
-@pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not compiled here")
+@pytest.mark.service("kernel")
 @given(batches())
 def test_what_is_compiled_packs_the_same_bytes(batch: PendingBatch) -> None:
     packed = []
@@ -206,7 +206,7 @@ def test_what_is_compiled_packs_the_same_bytes(batch: PendingBatch) -> None:
     assert packed[0] == packed[1]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.service("kernel"))])
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -223,8 +223,6 @@ def test_what_is_compiled_packs_the_same_bytes(batch: PendingBatch) -> None:
 def test_a_batch_that_no_record_could_say_is_not_packed(
     changes: dict[str, Any], error: type[Exception], *, compiled: bool
 ) -> None:
-    if compiled and not kernel.BUILT:
-        pytest.skip("the kernel is not compiled here")
     batch = PendingBatch.of({"t1": PENDING})
     with kernel.using(compiled), pytest.raises(error):
         pack_batch(batch._replace(**changes))
