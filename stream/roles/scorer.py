@@ -354,7 +354,7 @@ class ScorerRole:
     def forget(self, read: Read) -> None:
         """Let go of a batch that was read, and is not to be worked on."""
         if read.asked is not None:
-            read.asked.abandon()
+            read.asked.request.abandon()
         self._landed(read)
 
     def settle(self, begun: Begun) -> "Committed":

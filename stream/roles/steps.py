@@ -101,10 +101,6 @@ class Asked(NamedTuple):
     """Those of the customers whose states it is to find."""
     request: Request[Loaded]
 
-    def abandon(self) -> None:
-        """Give it up."""
-        self.request.abandon()
-
 
 class Read(NamedTuple):
     """A batch that is decoded."""
