@@ -50,9 +50,11 @@ def main() -> None:
         (*keyed(one), one.transaction.transaction_id.encode(), encode(label_of(one))) for one in simulated
     ]
     topics = TopicNames(f"{args.name}.")
+    access = KafkaAccess(args.broker)
     with (
-        Publisher(KafkaAccess(args.broker), linger_ms=_LINGER_MS) as publisher,
-        Publisher(KafkaAccess(args.broker), linger_ms=_LABELS_LINGER_MS) as labels,
+        # What sends has a machine of its own where it matters; here it must not take a core while it waits.
+        Publisher(access, linger_ms=_LINGER_MS, idempotent=False) as publisher,
+        Publisher(access, linger_ms=_LABELS_LINGER_MS, idempotent=False) as labels,
     ):
         for one in (publisher, labels):
             one.partitions(topics.transactions)  # connects

@@ -34,12 +34,15 @@ class Publisher:
         How long a record may wait for its acknowledgement before it counts as undelivered.
     client_id
         What the broker's logs call this producer.
+    idempotent
+        Whether a retry never repeats a record. librdkafka (2.16) then keeps a core busy while five records
+        of a partition wait for the broker and others are due: who has no core to spare, and sends what may
+        come twice, as transactions and labels may, does without.
 
     Notes
     -----
-    Idempotent: a retry neither duplicates a record nor changes their order within a partition. Keys are
-    placed by murmur2, as Kafka's own Java clients place them: an upstream in Java and this one send a
-    customer's transactions to the same partition.
+    A retry does not change the order within a partition. Keys are placed by murmur2, as Kafka's own Java
+    clients place them: an upstream in Java and this one send a customer's transactions to the same partition.
 
     A record costs about 3 µs, its delivery report included.
     """
@@ -52,6 +55,7 @@ class Publisher:
         linger_ms: float = 5.0,
         timeout_seconds: float = 30.0,
         client_id: str = "fraudstream-publisher",
+        idempotent: bool = True,
     ) -> None:
         self._access = access
         self._timeout_seconds = timeout_seconds
@@ -61,7 +65,7 @@ class Publisher:
         self._failure: tuple[str, KafkaError] | None = None
         config: dict[str, Any] = access.client() | {
             "client.id": client_id,
-            "enable.idempotence": True,
+            "enable.idempotence": idempotent,
             "acks": "all",
             # Kafka keeps the order of several by their sequence numbers. The embedded broker does not look
             # at these, so that one refused among several would be lost, doubled or out of order there.
@@ -205,7 +209,7 @@ class Publisher:
         if error is not None:
             self._failure = self._failure or (topic, error)
             return
-        # In order within a partition, by idempotence: the last one is the highest.
+        # In order within a partition, one request at a time: the last one is the highest.
         offsets = self._acknowledged.get(topic)
         if offsets is None:
             offsets = self._acknowledged[topic] = {}

@@ -30,10 +30,11 @@ def nowhere() -> str:
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_everything_published_arrives_once_in_order_with_its_key(deploy: Deploy) -> None:
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_everything_published_arrives_once_in_order_with_its_key(deploy: Deploy, idempotent: bool) -> None:
     settings = deploy()
     topic = TopicNames.of(settings).transactions
-    with Publisher(KafkaAccess.of(settings), queue_records=500) as publisher:
+    with Publisher(KafkaAccess.of(settings), queue_records=500, idempotent=idempotent) as publisher:
         for number in range(5_000):
             publisher.publish(topic, f"customer {number % 97}".encode(), str(number).encode())
     assert publisher.published == 5_000
