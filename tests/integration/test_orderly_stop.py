@@ -32,7 +32,7 @@ def test_after_an_orderly_stop_under_load_nothing_comes_again(
     settings = Settings(
         broker=embedded_broker,
         redis=redis_url,
-        batch_records=50,
+        batch_records=10,
         session_timeout_seconds=6,
         checkpoint_seconds=1e6,
     )

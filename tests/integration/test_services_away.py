@@ -72,7 +72,7 @@ def test_a_worker_whose_broker_goes_down_turns_red_and_recovers_and_stops_withou
 ) -> None:
     some = transactions(6_000)
     with EmbeddedBroker() as broker:
-        settings = Settings(broker=broker.bootstrap, redis=redis_url, batch_records=20)
+        settings = Settings(broker=broker.bootstrap, redis=redis_url, batch_records=10)
         with Pipeline(settings) as pipeline:
             process = worker(settings, "all")
             pipeline.publish(some)
