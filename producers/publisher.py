@@ -36,8 +36,8 @@ class Publisher:
         What the broker's logs call this producer.
     idempotent
         Whether a retry never repeats a record. librdkafka (2.16) then keeps a core busy while five records
-        of a partition wait for the broker and others are due: who has no core to spare, and sends what may
-        come twice, as transactions and labels may, does without.
+        or more of a partition wait for the broker and others are due: who has no core to spare, and sends
+        what may come twice, as transactions and labels may, does without.
 
     Notes
     -----

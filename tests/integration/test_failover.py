@@ -23,7 +23,7 @@ Start = Callable[..., Worker]
 
 FAST = {
     "partitions": 4,
-    # So small that the tests see to their part, again and again, while much is still to do.
+    # Small, so that some thousand records take long enough to be stopped among them.
     "batch_records": 10,
     "session_timeout_seconds": 6,
     "checkpoint_seconds": 3,
