@@ -15,7 +15,7 @@ What is never acknowledged comes again: the next time the partition is assigned.
 
 import tempfile
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import faust
 from faust.auth import OAuthCredentials
@@ -30,6 +30,9 @@ from stream.adapters.record_batches import (
     RefusalHandler,
     StartOffset,
 )
+
+_REQUEST_SECONDS: Final = 90.0
+"""Faust's own default."""
 
 AssignmentHandler = Callable[[set[tuple[str, int]]], Awaitable[None]]
 """Given every assigned topic and partition."""
@@ -72,6 +75,8 @@ def record_batch_app(
         broker_credentials=_credentials(access),
         broker_max_poll_records=batch_records,
         broker_session_timeout=session_timeout_seconds,
+        # Faust starts with no longer session than a request may take.
+        broker_request_timeout=max(_REQUEST_SECONDS, session_timeout_seconds),
         broker_heartbeat_interval=session_timeout_seconds / 3,
         broker_commit_interval=commit_interval_seconds,
         consumer_auto_offset_reset="earliest",

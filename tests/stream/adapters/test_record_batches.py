@@ -545,6 +545,15 @@ def test_an_app_has_the_settings_that_record_batches_need() -> None:
     assert isinstance(app.transport, RecordBatchTransport)
 
 
+@pytest.mark.parametrize("seconds", [6, 300])
+def test_faust_starts_with_a_session_of_any_length_that_can_be_set(seconds: float) -> None:
+    async def test(rig: Rig) -> None:
+        made = rig.consumer._thread._create_worker_consumer(rig.app.transport)
+        assert made._session_timeout_ms == seconds * 1000
+
+    run(test, session_timeout_seconds=seconds)
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"),
     [
