@@ -6,7 +6,9 @@ Apache Kafka and Redis of its own, one scorer, no learner. Ten thousand simulate
 month; then their states are copied under new names, up to a million (``--customers`` for more), and the
 same stream goes on with its transactions spread at random over all copies: the worst case for a scorer's
 cache. Deployments of each size drain the same number of transactions in turns. Then a stream whose
-customers stay runs for ten million transactions. Bytes of a customer and of a pending transaction are what
+customers stay runs for ten million transactions; its last tenth goes in turns with the first of another
+that has just begun, each with a scorer that sleeps while the other is at work: what a machine does in the
+minutes between would be taken for growth. Bytes of a customer and of a pending transaction are what
 `used_memory` grows by; those of a customer for the largest number, which is copied first. Redis's two tables
 of keys double at powers of two: just after one, that is 16 bytes more for each, and as many again while its
 keys move. That is waited for. Exit code 1 when a bar is missed.
@@ -17,15 +19,16 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice, takewhile
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
 from benchmarks.bars import Bar, hold
-from benchmarks.meter import Usage, between, drain, read
+from benchmarks.meter import WARM_UP, Usage, between, drain, middle, read
 from benchmarks.provenance import provenance, write
 from benchmarks.site import Growth, Keyed, Site, resident_bytes, topics_of
 from benchmarks.trained import START, Trained, keyed, simulator, train
@@ -46,8 +49,10 @@ _PIPELINED: Final = 5_000
 _MOVING_SECONDS: Final = 90e-6
 """For each key, and half as many again: Redis moves them to larger tables a millisecond in every hundred."""
 _TENTHS: Final = 10
-_WARM_UP: Final = 0.1
-"""Share of the first tenth that is left out."""
+_AWAKENING: Final = 0.02
+"""Share of a tenth that is left out after a scorer has slept."""
+_ASLEEP_SECONDS: Final = 120.0
+"""So long a scorer may sleep and keep its partition."""
 _LOG: Final = {"log.retention.check.interval.ms": "10000", "log.segment.delete.delay.ms": "1000"}
 _SHORT: Final = {"retention.bytes": "268435456", "segment.bytes": "67108864"}
 """Of topics that nobody reads here: ten million scores would take as many kilobytes on disk."""
@@ -186,34 +191,99 @@ def _copy_customers(site: Site, source: Settings, target: Settings, base: int, s
 
 
 def _by_length(site: Site, trained: Trained, args: argparse.Namespace) -> dict[str, Any]:
-    settings = trained.deploy(site, "long", pending_days=args.pending_days)
-    topics = TopicNames.of(settings)
-    for topic in (topics.scores, topics.alerts):
-        site.alter(topic, _SHORT)
-    stream = islice(simulator(args.base, seed=args.seed), args.length)
-    site.publish(topics.transactions, map(keyed, stream))
+    tenth, turn = args.length // _TENTHS, args.length // _TENTHS // args.rounds
+    old = _Stream(site, trained, args, "old", args.length)
+    young = _Stream(site, trained, args, "young", tenth)
     print(f"\nthe long stream is published: {args.length:,d} transactions", flush=True)
-    tenth = args.length // _TENTHS
-    usages: list[Usage] = []
-    with Growth(settings.broker, topics.scores) as grown, site.worker(settings, "score") as worker:
-        processes = {"scorer": worker, **site.processes()}
-        before = read(grown, round(tenth * _WARM_UP), processes)
-        for mark in (tenth * n for n in range(1, _TENTHS + 1)):
-            now = read(grown, mark, processes)
-            usages.append(between(before, now, processes))
-            before = now
-            spent = ", ".join(f"{name} {each:.1f}" for name, each in usages[-1].cpu.items())
-            print(f"{mark:12,d} {usages[-1].rate:10,.0f} a second; µs of CPU: {spent}", flush=True)
-        resident = resident_bytes(worker.pid)
-    rates = [usage.rate for usage in usages]
+    with old:
+        usages = [old.run(tenth) for _ in range(1, _TENTHS)]
+        with young:
+            turns = [(young.run(turn), old.run(turn)) for _ in range(args.rounds)]
+        resident = resident_bytes(old.worker.pid)
+    shares = [now.rate / then.rate for then, now in turns]
+    last = [now for _, now in turns]
     return {
-        "rates_by_tenth": rates,
-        "cpu_microseconds_by_tenth": [usage.cpu for usage in usages],
-        "stage_microseconds_by_tenth": [usage.stages for usage in usages],
-        "last_tenth_by_first": rates[-1] / rates[0],
+        "rates_by_tenth": [*(usage.rate for usage in usages), median(usage.rate for usage in last)],
+        "cpu_microseconds_by_tenth": [
+            *(usage.cpu for usage in usages),
+            middle([usage.cpu for usage in last]),
+        ],
+        "stage_microseconds_by_tenth": [
+            *(usage.stages for usage in usages),
+            middle([usage.stages for usage in last]),
+        ],
+        "rates_in_turns": {
+            "first tenth": [then.rate for then, _ in turns],
+            "last tenth": [now.rate for _, now in turns],
+        },
+        "last_tenth_by_first": median(shares),
         "resident_bytes": resident,
         "used_memory": site.used_memory(),
     }
+
+
+class _Stream:
+    """A stream with a scorer of its own, which sleeps but while :meth:`run` is at it; a context.
+
+    Parameters
+    ----------
+    site, trained
+        Where it is, and what its scorer knows.
+    args
+        How long its transactions wait for labels, and more.
+    name
+        Of the deployment.
+    length
+        Transactions of it, all of them published before the scorer starts.
+    """
+
+    def __init__(
+        self, site: Site, trained: Trained, args: argparse.Namespace, name: str, length: int
+    ) -> None:
+        self._site = site
+        self._name = name
+        self._warm_up = round(args.length // _TENTHS * WARM_UP)
+        self._awakening = round(args.length // _TENTHS * _AWAKENING)
+        self._reached = 0
+        self._stack = ExitStack()
+        self._settings = trained.deploy(
+            site, name, pending_days=args.pending_days, session_timeout_seconds=_ASLEEP_SECONDS
+        )
+        topics = TopicNames.of(self._settings)
+        for topic in (topics.scores, topics.alerts):
+            site.alter(topic, _SHORT)
+        stream = islice(simulator(args.base, seed=args.seed), length)
+        site.publish(topics.transactions, map(keyed, stream))
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            scores = TopicNames.of(self._settings).scores
+            self._done = stack.enter_context(Growth(self._settings.broker, scores))
+            self.worker = stack.enter_context(self._site.worker(self._settings, "score"))
+            self.worker.pause()
+            stack.callback(self.worker.resume)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, count: int) -> Usage:
+        """Let the scorer answer so many more, and return what one took, those at its beginning left out."""
+        left_out = self._awakening if self._reached else self._warm_up
+        self._reached += count
+        processes = {"scorer": self.worker, **self._site.processes()}
+        self.worker.resume()
+        first = read(self._done, self._reached - count + left_out, processes)
+        last = read(self._done, self._reached, processes)
+        self.worker.pause()
+        usage = between(first, last, processes)
+        spent = ", ".join(f"{name} {each:.1f}" for name, each in usage.cpu.items())
+        print(
+            f"{self._name:>8} {self._reached:12,d} {usage.rate:10,.0f} a second; µs of CPU: {spent}",
+            flush=True,
+        )
+        return usage
 
 
 if __name__ == "__main__":

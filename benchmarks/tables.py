@@ -125,7 +125,9 @@ def _growth(result: Result) -> str:
     ]
     tenths = [(str(n), f"{rate:,.0f}") for n, rate in enumerate(result["rates_by_tenth"], 1)]
     what = (
-        f"{result['bytes_per_customer']:.0f} bytes a customer, {result['bytes_per_pending']:.0f} a pending"
+        f"The most customers have {result['throughput_by_customers']:.2f} of the rate of the fewest; the last"
+        f" tenth, in turns with a first one, {result['last_tenth_by_first']:.2f} of that one's."
+        f" {result['bytes_per_customer']:.0f} bytes a customer, {result['bytes_per_pending']:.0f} a pending"
         f" transaction. {_origin(result)}"
     )
     rate = "transactions a second"
