@@ -19,6 +19,7 @@ from tests.services.process import Process, free_port
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _ACCOUNTS = ("postgres", "nobody")
+_STOP_SECONDS = 30.0
 
 
 @cache
@@ -150,7 +151,9 @@ class PostgresServer:
 
     def discard(self) -> None:
         """End it, and remove its data."""
-        self.process.terminate()
+        # SIGTERM would have it wait until every client has gone.
+        self.process.interrupt()
+        self.process.wait(_STOP_SECONDS)
         shutil.rmtree(self._directory, ignore_errors=True)
 
 

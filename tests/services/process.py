@@ -101,6 +101,10 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
+    def interrupt(self) -> None:
+        """Send SIGINT, and return."""
+        self._popen.send_signal(signal.SIGINT)
+
     def pause(self) -> None:
         """Stop it in its tracks (SIGSTOP): connections stay open, nothing answers."""
         self._popen.send_signal(signal.SIGSTOP)
