@@ -76,12 +76,12 @@ def main() -> int:
     )
     parser.add_argument("--labels", type=int, default=20_000, help="that the models have learnt from")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="a hundredth of it; bars are shown, not held")
+    parser.add_argument("--quick", action="store_true", help="a small part of it; bars are shown, not held")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.base, args.customers = 1, 1_000, [1_000, 10_000, 100_000]
-        args.transactions, args.length, args.labels = 15_000, 100_000, 5_000
+        args.transactions, args.length, args.labels = 15_000, 1_000_000, 5_000
     args.customers.sort()
     if any(size % args.base for size in args.customers):
         parser.error(f"--customers: each must be a multiple of the {args.base} that are simulated")
