@@ -54,6 +54,7 @@ class Request(IntEnum):
     JOIN_GROUP = 11
     HEARTBEAT = 12
     SYNC_GROUP = 14
+    INIT_PRODUCER_ID = 22
 
 
 class EmbeddedBroker:

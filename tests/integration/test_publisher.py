@@ -160,6 +160,15 @@ def test_refusals_are_retried_without_doubling_anything() -> None:
     assert values == [b"first", *(str(number).encode() for number in range(200))]
 
 
+def test_a_publisher_that_is_not_idempotent_need_not_be_known_to_the_broker() -> None:
+    with EmbeddedBroker() as broker:
+        broker.fail(Request.INIT_PRODUCER_ID, *[KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 100)
+        publisher = Publisher(KafkaAccess(broker.bootstrap), timeout_seconds=5, idempotent=False)
+        publisher.publish("transactions", b"k", b"v")
+        publisher.flush()
+        assert sum(offset + 1 for offset in publisher.acknowledged("transactions").values()) == 1
+
+
 def test_a_record_too_large_for_the_broker_is_said() -> None:
     with EmbeddedBroker() as broker:
         publisher = Publisher(KafkaAccess(broker.bootstrap))
