@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from consumers.decoder import Decoder
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
-from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.kafka_access import KafkaAccess, fatal_reason
 from stream.errors import InfrastructureError
 from stream.records import UNREADABLE, DeadLetter, DeadLetterReason, Record
 
@@ -175,7 +175,11 @@ class Redrive:
                 producer.produce(topic, value, self._key(filed), headers=headers, on_delivery=self._report)
             except KafkaException as error:
                 self._failures.append(f"{filed.address}: {error.args[0].str()}")
-        left = producer.flush(_TIMEOUT_SECONDS + 5)
+        try:
+            left = producer.flush(_TIMEOUT_SECONDS + 5)
+        except (KafkaException, SystemError) as error:
+            what = f"originals were not delivered to {self._access}"
+            raise self._access.failure(what, fatal_reason(error), "run the same command again") from error
         if self._failures or left:
             raise InfrastructureError(
                 f"{len(self._failures) + left} originals were not delivered to {self._access}"

@@ -1,11 +1,12 @@
 """The publisher: a keyed, idempotent Kafka producer that slows its caller down instead of growing."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.kafka_access import KafkaAccess, fatal_reason
 from stream.errors import InfrastructureError, TopicError
 
 _SERVE_EVERY: Final = 256
@@ -150,6 +151,7 @@ class Publisher:
                 # so that this ends as well.
                 self.serve(0.1)
             except KafkaException as error:
+                self.serve()  # of a producer's end, its own reason waits there
                 raise self._undelivered(topic, error.args[0]) from error
             else:
                 break
@@ -167,8 +169,7 @@ class Publisher:
             A record was not delivered: topic and reason.
         """
         self._since_served = 0
-        self._producer.poll(timeout_seconds)
-        self._raise_failure()
+        self._take(self._producer.poll, timeout_seconds)
 
     def flush(self, timeout_seconds: float | None = None) -> None:
         """Return once the broker has acknowledged everything published.
@@ -184,8 +185,7 @@ class Publisher:
             Something was not delivered, or not in time.
         """
         limit = self._timeout_seconds + _GRACE_SECONDS if timeout_seconds is None else timeout_seconds
-        waiting = self._producer.flush(limit)
-        self._raise_failure()
+        waiting = self._take(self._producer.flush, limit)
         if waiting:
             raise InfrastructureError(
                 f"{waiting} record(s) were not acknowledged by {self._access} within {limit:g} s;"
@@ -215,11 +215,20 @@ class Publisher:
             offsets = self._acknowledged[topic] = {}
         offsets[message.partition()] = message.offset()
 
-    def _raise_failure(self) -> None:
+    def _take(self, deliveries: Callable[[float], int], timeout_seconds: float) -> int:
+        """Take in delivery reports by `poll` or `flush`; raise what they, or the producer's end, say."""
+        try:
+            left = deliveries(timeout_seconds)
+        except (KafkaException, SystemError) as error:
+            raise self._failed("records were", fatal_reason(error)) from error
         if self._failure is not None:
             (topic, reason), self._failure = self._failure, None
             raise self._undelivered(topic, reason)
+        return left
 
     def _undelivered(self, topic: str, reason: KafkaError) -> InfrastructureError:
-        what = f"a record for topic {topic!r} was not delivered to {self._access}"
+        return self._failed(f"a record for topic {topic!r} was", reason)
+
+    def _failed(self, what: str, reason: KafkaError) -> InfrastructureError:
+        what = f"{what} not delivered to {self._access}"
         return self._access.failure(what, reason, "look at the brokers, and do it again")

@@ -30,6 +30,24 @@ _RIGHTS: Final = {
 }
 
 
+def fatal_reason(error: KafkaException | SystemError) -> KafkaError:
+    """Return why a producer does no further work, from what its ``poll`` or ``flush`` raised.
+
+    confluent-kafka (2.16) raises librdkafka's fatal errors from there instead of calling ``error_cb``; where
+    delivery reports follow, it calls them with that exception set, and CPython makes a SystemError of it.
+
+    Raises
+    ------
+    SystemError
+        It was something else.
+    """
+    fatal = error.__cause__ if isinstance(error, SystemError) else error
+    if not isinstance(fatal, KafkaException):
+        raise error
+    reason: KafkaError = fatal.args[0]
+    return reason
+
+
 class Client(Protocol):
     """What every client of confluent-kafka can be asked."""
 
@@ -228,7 +246,9 @@ class KafkaAccess:
             What to do where it is no matter of access, a clause.
         """
         if error.code() in _RIGHTS:
-            return self.lacking(what, _RIGHTS[error.code()], error.str())
+            # Fatal: an idempotent producer is for those alone who may write to a topic, whichever.
+            kind = "topic" if error.fatal() else _RIGHTS[error.code()]
+            return self.lacking(what, kind, error.str())
         if error.code() in (_LOGIN, _TLS):
             return AccessError(self._why(error))
         if (refusal := self.take_refusal()) is not None:

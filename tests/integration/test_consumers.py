@@ -11,14 +11,16 @@ import msgspec
 import pyarrow.dataset as ds
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from consumers import commands
 from stream.adapters.emitter import KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames, create_topics
 from stream.decoding import dead_letter, decode_transactions
-from stream.errors import TopicError
+from stream.embedded import EmbeddedBroker
+from stream.embedded.broker import Request
+from stream.errors import AccessError, TopicError
 from stream.ports import Outgoing
 from stream.records import DeadLetter, DeadLetterReason, Label, Record, Transaction, encode
 from stream.settings import Settings
@@ -235,6 +237,19 @@ def test_a_limit_is_kept_and_the_rest_follows(stage: Stage, refused: Callable[[]
     assert "3 redriven" in stage.run("redrive", "--limit", "3").stderr
     assert "1 redriven" in stage.run("redrive").stderr
     assert len(stage.read(stage.names.transactions)) + len(stage.read(stage.names.labels)) == 4
+
+
+def test_a_redrive_that_brokers_refuse_for_good_is_one_sentence_and_done_by_the_next() -> None:
+    with EmbeddedBroker() as broker:
+        stage = Stage(Settings(broker=broker.bootstrap))
+        place = Record(stage.names.transactions, 0, 0, T0, b"c1", b"{")
+        letters = [dead_letter(place, DeadLetterReason.MALFORMED_JSON, "truncated", T0)] * 20
+        stage.publish(stage.names.dead_letters, list(letters))
+        broker.fail(Request.INIT_PRODUCER_ID, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        refused = CliRunner().invoke(commands.redrive, stage.options)
+        assert isinstance(refused.exception, AccessError)
+        assert str(refused.exception).startswith("originals were not delivered to 127.0.0.1:")
+        assert "20 redriven" in stage.run("redrive").stderr
 
 
 def test_a_dead_letter_of_another_topic_is_passed_over(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from stream.adapters.kafka_access import KafkaAccess
 from stream.adapters.topics import TopicNames
 from stream.embedded import EmbeddedBroker
 from stream.embedded.broker import Request
-from stream.errors import InfrastructureError, TopicError
+from stream.errors import AccessError, InfrastructureError, TopicError
 from stream.settings import Settings
 from tests.services.topic_reader import read_topic
 from tests.services.waiting import eventually
@@ -167,6 +167,28 @@ def test_a_publisher_that_is_not_idempotent_need_not_be_known_to_the_broker() ->
         publisher.publish("transactions", b"k", b"v")
         publisher.flush()
         assert sum(offset + 1 for offset in publisher.acknowledged("transactions").values()) == 1
+
+
+@pytest.mark.parametrize("records", [1, 2_000])
+def test_a_publisher_that_brokers_refuse_for_good_says_why_whatever_waits(records: int) -> None:
+    def publish_all() -> None:
+        for _ in range(records):
+            publisher.publish("transactions", b"k", b"v")
+        publisher.flush()
+
+    with EmbeddedBroker() as broker:
+        broker.fail(Request.INIT_PRODUCER_ID, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        publisher = Publisher(KafkaAccess(broker.bootstrap), queue_records=1_000)
+        with pytest.raises(AccessError, match=r"^records were not delivered .* with the topic \(Failed to"):
+            publish_all()
+
+
+def test_a_publisher_that_was_refused_for_good_while_nothing_waited_says_why() -> None:
+    with EmbeddedBroker() as broker:
+        broker.fail(Request.INIT_PRODUCER_ID, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        publisher = Publisher(KafkaAccess(broker.bootstrap))
+        publish = partial(publisher.publish, "transactions", b"k", b"v")
+        eventually(lambda: "(Failed to acquire" in _failure_of(publish), describe="the reason being said")
 
 
 def test_a_record_too_large_for_the_broker_is_said() -> None:

@@ -146,6 +146,12 @@ def test_a_tool_that_is_not_let_in_ends_with_that_sentence(site: Site, command: 
     assert "wrong-at-kafka" not in ended.output
 
 
+def test_a_tool_that_may_write_nowhere_ends_with_that_sentence(site: Site) -> None:
+    ended = fraudstream(site.settings("archive"), "simulate", "--transactions", "50")
+    assert ended.exit_code == 2, ended.output
+    assert "our user 'archive' lacks the right to do so with the topic (" in ended.output
+
+
 def test_tokens_of_an_authorisation_server_let_in_as_well_and_a_refusal_is_said(
     site: Site, worker: Start, token_endpoint: str
 ) -> None:

@@ -10,7 +10,7 @@ from stream.adapters.emitter import QUEUE_BYTES, KafkaEmitter
 from stream.adapters.kafka_access import KafkaAccess
 from stream.embedded import EmbeddedBroker
 from stream.embedded.broker import Request
-from stream.errors import InfrastructureError
+from stream.errors import AccessError, InfrastructureError
 from stream.ports import Burst, Outgoing
 from tests.services.topic_reader import read_topic
 
@@ -142,6 +142,20 @@ def test_a_record_that_no_broker_takes_is_an_error_and_the_others_are_delivered(
     with pytest.raises(InfrastructureError, match=r"'dead-letters'.*too large"):
         emitter.emit([Outgoing("scores", b"c", b"1"), Outgoing("dead-letters", None, b"x" * 5_000_000)])
     assert [record.value for record in read_topic(broker.bootstrap, "scores")] == [b"1"]
+
+
+@pytest.mark.parametrize("queue", [10, 1_000])
+def test_a_producer_that_brokers_refuse_for_good_is_said_and_made_anew(
+    broker: EmbeddedBroker, emitter: KafkaEmitter, queue: int
+) -> None:
+    emitter._config["queue.buffering.max.messages"] = queue
+    records = [Outgoing("scores", b"c", b"%d" % n) for n in range(100)]
+    broker.fail(Request.INIT_PRODUCER_ID, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+    with pytest.raises(AccessError, match=r"^records were not delivered .* with the topic \(Failed to"):
+        emitter.emit(records)
+    emitter.emit(records)
+    scores = read_topic(broker.bootstrap, "scores")
+    assert [record.value for record in scores] == [record.value for record in records]
 
 
 def test_more_records_than_the_queue_holds_are_all_delivered(
