@@ -14,6 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
+from producers.publisher import Publisher
+from stream.adapters.kafka_access import KafkaAccess
+from stream.adapters.topics import TopicNames
 from stream.cli import main
 from stream.errors import AccessError
 from stream.ports import Outgoing
@@ -146,10 +149,12 @@ def test_a_tool_that_is_not_let_in_ends_with_that_sentence(site: Site, command: 
     assert "wrong-at-kafka" not in ended.output
 
 
-def test_a_tool_that_may_write_nowhere_ends_with_that_sentence(site: Site) -> None:
-    ended = fraudstream(site.settings("archive"), "simulate", "--transactions", "50")
-    assert ended.exit_code == 2, ended.output
-    assert "our user 'archive' lacks the right to do so with the topic (" in ended.output
+def test_who_may_write_to_no_topic_at_all_is_told_so_when_writing(site: Site) -> None:
+    settings = site.settings("archive")
+    publisher = Publisher(KafkaAccess.of(settings))
+    publisher.publish(TopicNames.of(settings).scores, b"k", b"v")
+    with pytest.raises(AccessError, match=r"our user 'archive' lacks the right to do so with the topic \("):
+        publisher.flush()
 
 
 def test_tokens_of_an_authorisation_server_let_in_as_well_and_a_refusal_is_said(
