@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from consumers.decoder import Decoder
 from consumers.partition_log import PartitionLog
 from consumers.stopping import Stop
-from stream.adapters.kafka_access import KafkaAccess, fatal_reason
+from stream.adapters.kafka_access import KafkaAccess, await_delivery
 from stream.errors import InfrastructureError
 from stream.records import UNREADABLE, DeadLetter, DeadLetterReason, Record
 
@@ -176,10 +176,10 @@ class Redrive:
             except KafkaException as error:
                 self._failures.append(f"{filed.address}: {error.args[0].str()}")
         try:
-            left = producer.flush(_TIMEOUT_SECONDS + 5)
-        except (KafkaException, SystemError) as error:
+            left = await_delivery(producer, _TIMEOUT_SECONDS + 5)
+        except KafkaException as error:
             what = f"originals were not delivered to {self._access}"
-            raise self._access.failure(what, fatal_reason(error), "run the same command again") from error
+            raise self._access.failure(what, error.args[0], "run the same command again") from error
         if self._failures or left:
             raise InfrastructureError(
                 f"{len(self._failures) + left} originals were not delivered to {self._access}"

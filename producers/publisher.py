@@ -1,12 +1,11 @@
 """The publisher: a keyed, idempotent Kafka producer that slows its caller down instead of growing."""
 
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.adapters.kafka_access import KafkaAccess, fatal_reason
+from stream.adapters.kafka_access import KafkaAccess, await_delivery
 from stream.errors import InfrastructureError, TopicError
 
 _SERVE_EVERY: Final = 256
@@ -169,7 +168,11 @@ class Publisher:
             A record was not delivered: topic and reason.
         """
         self._since_served = 0
-        self._take(self._producer.poll, timeout_seconds)
+        try:
+            self._producer.poll(timeout_seconds)
+        except KafkaException as error:
+            raise self._ended(error) from error
+        self._raise_failure()
 
     def flush(self, timeout_seconds: float | None = None) -> None:
         """Return once the broker has acknowledged everything published.
@@ -185,7 +188,11 @@ class Publisher:
             Something was not delivered, or not in time.
         """
         limit = self._timeout_seconds + _GRACE_SECONDS if timeout_seconds is None else timeout_seconds
-        waiting = self._take(self._producer.flush, limit)
+        try:
+            waiting = await_delivery(self._producer, limit)
+        except KafkaException as error:
+            raise self._ended(error) from error
+        self._raise_failure()
         if waiting:
             raise InfrastructureError(
                 f"{waiting} record(s) were not acknowledged by {self._access} within {limit:g} s;"
@@ -215,19 +222,16 @@ class Publisher:
             offsets = self._acknowledged[topic] = {}
         offsets[message.partition()] = message.offset()
 
-    def _take(self, deliveries: Callable[[float], int], timeout_seconds: float) -> int:
-        """Take in delivery reports by `poll` or `flush`; raise what they, or the producer's end, say."""
-        try:
-            left = deliveries(timeout_seconds)
-        except (KafkaException, SystemError) as error:
-            raise self._failed("records were", fatal_reason(error)) from error
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             (topic, reason), self._failure = self._failure, None
             raise self._undelivered(topic, reason)
-        return left
 
     def _undelivered(self, topic: str, reason: KafkaError) -> InfrastructureError:
         return self._failed(f"a record for topic {topic!r} was", reason)
+
+    def _ended(self, error: KafkaException) -> InfrastructureError:
+        return self._failed("records were", error.args[0])
 
     def _failed(self, what: str, reason: KafkaError) -> InfrastructureError:
         what = f"{what} not delivered to {self._access}"

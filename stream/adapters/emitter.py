@@ -1,13 +1,14 @@
 """The emitter: sends records to Kafka and returns once the broker has every one of them."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.adapters.kafka_access import KafkaAccess, fatal_reason
+from stream.adapters.kafka_access import KafkaAccess, await_delivery
 from stream.adapters.topics import DEAD_LETTER_BYTES
 from stream.errors import InfrastructureError
 from stream.ports import Burst, Outgoing
@@ -63,7 +64,6 @@ class KafkaEmitter:
         }
         self._producer: Producer | None = None
         self._failures: list[tuple[str, KafkaError]] = []
-        self._fatal: KafkaError | None = None
 
     def emit(self, records: Iterable[Outgoing]) -> None:
         """Send `records`, and return once the broker has acknowledged every one.
@@ -110,15 +110,17 @@ class KafkaEmitter:
         producer = self._producer
         if producer is None:
             return
-        unacknowledged = self._serve(producer.flush, self._timeout_seconds + _GRACE_SECONDS)
-        if self._fatal is not None:
-            # It is not let in, or has lost count of what it sent: the next one may do better.
-            reason, self._fatal, self._producer = self._fatal, None, None
-            what = f"records were not delivered to {self._access}"
-            raise self._access.failure(what, reason, "this is tried again, look at the brokers")
+        unacknowledged = 0
+        try:
+            unacknowledged = await_delivery(producer, self._timeout_seconds + _GRACE_SECONDS)
+        except KafkaException as error:
+            self._note_end(error)
         if self._failures:
             topic, reason = self._failures[0]
-            what = f"a record for topic {topic!r} was not delivered to {self._access}"
+            if reason.fatal():
+                self._producer = None  # it does no further work; another may
+            what = "records were" if reason.fatal() else f"a record for topic {topic!r} was"
+            what = f"{what} not delivered to {self._access}"
             raise self._access.failure(what, reason, "this is tried again, look at the brokers")
         if unacknowledged:
             self._producer = None
@@ -130,7 +132,9 @@ class KafkaEmitter:
     def close(self) -> None:
         """Let go of the connections. What :meth:`emit` returned from is delivered already."""
         if self._producer is not None:
-            self._producer.flush(self._timeout_seconds)
+            # Who has not settled will send it again.
+            with suppress(KafkaException):
+                await_delivery(self._producer, self._timeout_seconds)
             self._producer = None
 
     def _enqueue(
@@ -145,19 +149,18 @@ class KafkaEmitter:
                     # The queue is full: let deliveries make room.
                     if time.monotonic() > deadline:
                         self._failures.append((topic, KafkaError(KafkaError._QUEUE_FULL)))  # noqa: SLF001
-                    self._serve(producer.poll, 0.1)
+                    try:
+                        producer.poll(0.1)
+                    except KafkaException as error:
+                        self._note_end(error)
                 except KafkaException as error:
                     self._failures.append((topic, error.args[0]))
                 else:
                     break
 
-    def _serve(self, deliveries: Callable[[float], int], timeout_seconds: float) -> int:
-        """Take in delivery reports by `poll` or `flush`, and note down the producer's end if it is that."""
-        try:
-            return deliveries(timeout_seconds)
-        except (KafkaException, SystemError) as error:
-            self._fatal = fatal_reason(error)
-            return 0
+    def _note_end(self, error: KafkaException) -> None:
+        """Put the producer's end before what came of it."""
+        self._failures.insert(0, ("", error.args[0]))
 
     def _report(self, error: KafkaError, message: Message) -> None:
         self._failures.append((message.topic() or "", error))

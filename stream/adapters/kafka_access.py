@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import ClusterMetadata
 from pydantic import SecretStr
 
@@ -30,22 +30,32 @@ _RIGHTS: Final = {
 }
 
 
-def fatal_reason(error: KafkaException | SystemError) -> KafkaError:
-    """Return why a producer does no further work, from what its ``poll`` or ``flush`` raised.
+def await_delivery(producer: Producer, timeout_seconds: float) -> int:
+    """Wait until brokers have every record that a producer was given, and return how many they have not.
 
-    confluent-kafka (2.16) raises librdkafka's fatal errors from there instead of calling ``error_cb``; where
-    delivery reports follow, it calls them with that exception set, and CPython makes a SystemError of it.
+    Unlike ``producer.flush``, it waits for what lingers, and lets Ctrl+C end it within a second.
+
+    And it says why a producer ends. librdkafka's fatal errors are raised where they are told. ``flush`` of
+    confluent-kafka (2.16) goes on to the delivery reports with that exception set: one of them, or a garbage
+    collection in one, makes a SystemError of it, with or without the reason. ``poll`` does not go on.
+
+    Parameters
+    ----------
+    producer
+        Of an access, so that it has an ``error_cb``.
+    timeout_seconds
+        How long to wait.
 
     Raises
     ------
-    SystemError
-        It was something else.
+    KafkaException
+        The producer does no further work: brokers refuse it, or it has lost count of what it sent. Its first
+        argument says why.
     """
-    fatal = error.__cause__ if isinstance(error, SystemError) else error
-    if not isinstance(fatal, KafkaException):
-        raise error
-    reason: KafkaError = fatal.args[0]
-    return reason
+    deadline = time.monotonic() + timeout_seconds
+    while (left := len(producer)) and (seconds := deadline - time.monotonic()) > 0:
+        producer.poll(min(_SLICE_SECONDS, seconds))
+    return left
 
 
 class Client(Protocol):
