@@ -83,10 +83,11 @@ services:
 	@$(PIP) --editable '.[embedded,report]'
 	@touch $@
 
-.venv/installed-dev: .venv/installed
-	@echo "installing what development needs into .venv"
+# By itself, and not on top of the other, as each builds the kernel.
+.venv/installed-dev: .venv/python pyproject.toml setup.py $(wildcard stream/kernel/*.pyx)
+	@echo "installing fraudstream, and what development needs, into .venv"
 	@$(PIP) --editable '.[dev]'
-	@touch $@
+	@touch .venv/installed $@
 
 # A .venv that works is kept. Trying is the only way to know: a name on the PATH may be a shim without a Python behind it, and a
 # distribution's Python may come without venv.
