@@ -56,7 +56,7 @@ class KafkaEmitter:
             # librdkafka would hold a gigabyte; a batch of scores has less than one megabyte.
             "queue.buffering.max.kbytes": QUEUE_BYTES // 1024,
             "message.timeout.ms": round(timeout_seconds * 1000),
-            # A burst ends with flush(), after which no report means delivered.
+            # A burst ends with settle(), after which no report means delivered.
             "delivery.report.only.error": True,
             "on_delivery": self._report,
             # What goes wrong is raised by emit(); librdkafka's own lines would repeat it on stderr.
