@@ -150,7 +150,8 @@ class Publisher:
                 # so that this ends as well.
                 self.serve(0.1)
             except KafkaException as error:
-                self.serve()  # of a producer's end, its own reason waits there
+                if error.args[0].code() == KafkaError._FATAL:  # noqa: SLF001 - librdkafka's own error
+                    self._await_end()
                 raise self._undelivered(topic, error.args[0]) from error
             else:
                 break
@@ -229,6 +230,11 @@ class Publisher:
 
     def _undelivered(self, topic: str, reason: KafkaError) -> InfrastructureError:
         return self._failed(f"a record for topic {topic!r} was", reason)
+
+    def _await_end(self) -> None:
+        """Raise why the producer does no further work, which is told a moment after it does none."""
+        for _ in range(10):
+            self.serve(0.1)
 
     def _ended(self, error: KafkaException) -> InfrastructureError:
         return self._failed("records were", error.args[0])

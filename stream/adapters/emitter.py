@@ -117,9 +117,11 @@ class KafkaEmitter:
             self._note_end(error)
         if self._failures:
             topic, reason = self._failures[0]
-            if reason.fatal():
+            # Its reason, by which it is fatal, is told a moment after its end.
+            ended = reason.fatal() or reason.code() == KafkaError._FATAL  # noqa: SLF001 - librdkafka's own
+            if ended:
                 self._producer = None  # it does no further work; another may
-            what = "records were" if reason.fatal() else f"a record for topic {topic!r} was"
+            what = "records were" if ended else f"a record for topic {topic!r} was"
             what = f"{what} not delivered to {self._access}"
             raise self._access.failure(what, reason, "this is tried again, look at the brokers")
         if unacknowledged:
