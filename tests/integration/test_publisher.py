@@ -169,8 +169,8 @@ def test_a_publisher_that_is_not_idempotent_need_not_be_known_to_the_broker() ->
         assert sum(offset + 1 for offset in publisher.acknowledged("transactions").values()) == 1
 
 
-@pytest.mark.parametrize("records", [1, 2_000])
-def test_a_publisher_that_brokers_refuse_for_good_says_why_whatever_waits(records: int) -> None:
+@pytest.mark.parametrize(("records", "queue"), [(1, 1_000), (10**7, 1_000), (10**7, 10**6)])
+def test_a_publisher_that_brokers_refuse_for_good_says_why_whatever_waits(records: int, queue: int) -> None:
     def publish_all() -> None:
         for _ in range(records):
             publisher.publish("transactions", b"k", b"v")
@@ -178,7 +178,7 @@ def test_a_publisher_that_brokers_refuse_for_good_says_why_whatever_waits(record
 
     with EmbeddedBroker() as broker:
         broker.fail(Request.INIT_PRODUCER_ID, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
-        publisher = Publisher(KafkaAccess(broker.bootstrap), queue_records=1_000)
+        publisher = Publisher(KafkaAccess(broker.bootstrap), queue_records=queue)
         with pytest.raises(AccessError, match=r"^records were not delivered .* with the topic \(Failed to"):
             publish_all()
 
