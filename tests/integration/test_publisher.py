@@ -183,14 +183,6 @@ def test_a_publisher_that_brokers_refuse_for_good_says_why_whatever_waits(record
             publish_all()
 
 
-def test_a_publisher_that_was_refused_for_good_while_nothing_waited_says_why() -> None:
-    with EmbeddedBroker() as broker:
-        broker.fail(Request.INIT_PRODUCER_ID, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
-        publisher = Publisher(KafkaAccess(broker.bootstrap))
-        publish = partial(publisher.publish, "transactions", b"k", b"v")
-        eventually(lambda: "(Failed to acquire" in _failure_of(publish), describe="the reason being said")
-
-
 def test_a_record_too_large_for_the_broker_is_said() -> None:
     with EmbeddedBroker() as broker:
         publisher = Publisher(KafkaAccess(broker.bootstrap))

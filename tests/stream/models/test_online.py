@@ -58,15 +58,15 @@ def test_every_fraud_is_learnt_and_a_share_of_the_rest(recipe: Recipe, names: Na
 
 @every_recipe
 def test_a_pickle_goes_on_learning_to_the_same_bits(recipe: Recipe, names: Names, stream: Stream) -> None:
-    straight, *resumed = [recipe.build(1, names) for _ in range(4)]
+    straight = recipe.build(1, names)
+    resumed = {moment: recipe.build(1, names) for moment in (0, 1, 1_000)}
     for number, example in enumerate(stream(3_000, fraud_rate=0.2)):
-        if number in (0, 1, 1_000):
-            which = (0, 1, 1_000).index(number)
-            resumed[which] = pickle.loads(pickle.dumps(resumed[which], protocol=5))  # noqa: S301 (our own)
-        for model in (straight, *resumed):
+        if number in resumed:
+            resumed[number] = pickle.loads(pickle.dumps(resumed[number], protocol=5))  # noqa: S301 (our own)
+        for model in (straight, *resumed.values()):
             model.learn_one(*example)
     x = np.array([list(x.values()) for _, x, _ in stream(300, seed=2)])
-    for model in resumed:
+    for model in resumed.values():
         assert model.compile().predict(x).tobytes() == straight.compile().predict(x).tobytes()
         for ours, theirs in zip(model.compile().to_parts(), straight.compile().to_parts(), strict=True):
             assert {k: np.asarray(v).tobytes() for k, v in ours.items()} == {
